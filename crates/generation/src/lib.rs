@@ -1,0 +1,17 @@
+//! What a model says: sampling and decoding of responses, and scoring of given ones.
+//!
+//! Both run a prompt once and let all responses to it attend to that one prefix.
+
+mod config;
+mod generate;
+mod sampling;
+mod score;
+mod score_backward;
+
+pub use config::GenerationConfig;
+#[cfg(not(target_arch = "wasm32"))]
+pub use generate::generate_blocking;
+pub use generate::{Completion, Details, Finish, GenerateError, GenerateOptions, Token, generate};
+pub use sampling::SamplingParams;
+pub use score::{Scores, score, token_scores};
+pub use score_backward::score_backward;

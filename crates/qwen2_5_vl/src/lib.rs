@@ -1,0 +1,32 @@
+//! Qwen2.5-VL on [Burn](https://burn.dev): the vision tower, the text decoder with multimodal
+//! rotary positions, and checkpoints in Hugging Face's format.
+//!
+//! Structs are named after Hugging Face's and their fields after the checkpoint's keys, so that a
+//! weight's path in the module tree is its name in the file. The model knows tensors, not files
+//! or images: [`weights`] reads checkpoints, the `processor` crate makes [`Prompt`]s.
+
+// Names are Hugging Face's.
+#![allow(non_camel_case_types)]
+
+mod attention;
+mod cache;
+mod config;
+mod error;
+mod linear;
+mod model;
+mod prompt;
+mod rope;
+pub mod text;
+pub mod vision;
+pub mod weights;
+mod window;
+
+pub use attention::{KeyValues, Mask, attention};
+pub use cache::{KvCache, Prefix};
+pub use config::{Qwen2_5_VLConfig, RopeParameters, TextConfig, VisionConfig};
+pub use error::{ConfigError, PromptError, WeightsError};
+pub use linear::{Embedding, Linear, RmsNorm};
+pub use model::{PromptBatch, Qwen2_5_VL};
+pub use prompt::{Prompt, RopeIndex};
+pub use rope::Rope;
+pub use window::{ImageGroup, WindowBatch, WindowLayout};

@@ -1,0 +1,75 @@
+//! Arguments that several commands share.
+
+use std::path::PathBuf;
+
+use burn::tensor::{DType, Device};
+use clap::{Args, ValueEnum};
+use processor::PretrainedFiles;
+
+use crate::device::{DeviceChoice, Opened};
+use crate::failure::Failure;
+
+/// Which model to load, and where.
+#[derive(Args)]
+pub struct ModelArgs {
+    /// Folder in Hugging Face layout, or hub id such as Qwen/Qwen2.5-VL-3B-Instruct
+    #[arg(long, short)]
+    pub model: Option<String>,
+    /// auto, cpu, wgpu, vulkan, metal or cuda, and which one of several: cuda:1
+    #[arg(long, default_value = "auto")]
+    pub device: DeviceChoice,
+    /// Number format of weights and computation
+    #[arg(long, default_value = "f32")]
+    pub dtype: Dtype,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Dtype {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl From<Dtype> for DType {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => Self::F32,
+            Dtype::F16 => Self::F16,
+            Dtype::Bf16 => Self::BF16,
+        }
+    }
+}
+
+impl ModelArgs {
+    /// Opens the device and checks that it computes in the chosen format.
+    pub fn open_device(&self) -> Result<Opened, Failure> {
+        let opened = self.device.open()?;
+        let dtype = DType::from(self.dtype);
+        if !supports(&opened.device, dtype) {
+            return Err(Failure::usage(format!(
+                "device {} does not compute in {:?}; use --dtype f32",
+                opened.name, self.dtype
+            )));
+        }
+        Ok(opened)
+    }
+}
+
+/// Whether a device computes in a float format.
+pub fn supports(device: &Device, dtype: DType) -> bool {
+    device.supports_dtype(dtype)
+}
+
+/// Reads the files of a model folder that describe its processor.
+pub fn processor_files(folder: &std::path::Path) -> Result<PretrainedFiles, Failure> {
+    let optional = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
+    let tokenizer: PathBuf = folder.join("tokenizer.json");
+    Ok(PretrainedFiles {
+        tokenizer_json: std::fs::read(&tokenizer)
+            .map_err(crate::failure::about(tokenizer.display()))?,
+        tokenizer_config_json: optional("tokenizer_config.json"),
+        preprocessor_config_json: optional("preprocessor_config.json"),
+        chat_template_jinja: optional("chat_template.jinja"),
+        chat_template_json: optional("chat_template.json"),
+    })
+}

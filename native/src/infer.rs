@@ -1,0 +1,216 @@
+//! `cppo infer`
+
+use std::io::{IsTerminal, Read, Write};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use generation::{Details, GenerateOptions, SamplingParams, generate_blocking};
+use indicatif::ProgressBar;
+use processor::{INSTRUCTION, Message, decode};
+use qwen2_5_vl::Prompt;
+
+use crate::args::ModelArgs;
+use crate::failure::{Failure, about};
+use crate::output::{self, Timing, Usage};
+use crate::pretrained::Pretrained;
+
+#[derive(Args)]
+pub struct Infer {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Picture file, - for standard input; several or none
+    #[arg(long, short)]
+    image: Vec<String>,
+    /// The question
+    question: String,
+    /// Ask the question as it stands, without CPPO's instruction to think first
+    #[arg(long)]
+    plain: bool,
+    /// Longest response, in tokens
+    #[arg(long, default_value_t = 1024)]
+    max_new_tokens: usize,
+    /// Number of responses
+    #[arg(long, default_value_t = 1)]
+    n: usize,
+    /// 0 takes the likeliest token; default from generation_config.json
+    #[arg(long)]
+    temperature: Option<f64>,
+    /// Draw among the k likeliest tokens
+    #[arg(long)]
+    top_k: Option<usize>,
+    /// Draw among the likeliest tokens that reach this probability
+    #[arg(long)]
+    top_p: Option<f64>,
+    /// Leave out tokens less likely than this share of the likeliest
+    #[arg(long)]
+    min_p: Option<f64>,
+    /// Make tokens that already occurred less likely
+    #[arg(long)]
+    repetition_penalty: Option<f64>,
+    /// The same seed draws the same tokens on the same device
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Print one JSON object per response
+    #[arg(long)]
+    json: bool,
+    /// Report this many likeliest tokens at each place; implies --json
+    #[arg(long, default_value_t = 0)]
+    logprobs: usize,
+    /// Print the response only, no progress
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl Infer {
+    pub fn run(&self) -> Result<(), Failure> {
+        if self.question.trim().is_empty() {
+            return Err(Failure::usage("the question is empty"));
+        }
+        if self.image.iter().filter(|path| *path == "-").count() > 1 {
+            return Err(Failure::usage("standard input holds one picture; - was given twice"));
+        }
+        let pictures = self
+            .image
+            .iter()
+            .map(|path| decode(&read_picture(path)?).map_err(about(path)))
+            .collect::<Result<Vec<_>, Failure>>()?;
+
+        let start = Instant::now();
+        let show = !self.quiet && !self.json && std::io::stderr().is_terminal();
+        let spinner = if show { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        spinner.enable_steady_tick(Duration::from_millis(100));
+        spinner.set_message("loading the model");
+        let loaded = Pretrained::load(&self.model, show)?;
+        let mut timing = Timing { load: start.elapsed().as_secs_f64(), ..Default::default() };
+
+        let question = match self.plain {
+            true => self.question.clone(),
+            false => format!("{} {INSTRUCTION}", self.question),
+        };
+        spinner.set_message("reading pictures and question");
+        let input =
+            loaded.processor.encode(&[Message::user(pictures.len(), question)], &pictures)?;
+        let prompt = Prompt {
+            input_ids: input.input_ids,
+            pixel_values: input.pixel_values,
+            image_grid_thw: input.image_grid_thw,
+        };
+        let image_token = loaded.model.config().image_token_id;
+        let usage = Usage {
+            prompt_tokens: prompt.input_ids.len(),
+            image_tokens: prompt.input_ids.iter().filter(|&&id| id == image_token).count(),
+        };
+        let options = self.options(&loaded, usage)?;
+        let completions = {
+            let cancelled = on_interrupt();
+            let mut streams: Vec<_> =
+                (0..self.n).map(|_| loaded.processor.tokenizer.decode_stream(true)).collect();
+            let stream = self.n == 1 && !self.json_output();
+            let start = Instant::now();
+            spinner.set_message("thinking");
+            let result = generate_blocking(&loaded.model, &[prompt], &options, |row, token| {
+                if timing.first_token == 0.0 {
+                    timing.first_token = start.elapsed().as_secs_f64();
+                    if stream {
+                        spinner.finish_and_clear();
+                    }
+                }
+                if stream {
+                    print(&streams[row].push(token.id));
+                }
+                match cancelled.load(Ordering::Relaxed) {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            });
+            spinner.finish_and_clear();
+            timing.total = start.elapsed().as_secs_f64();
+            if stream {
+                print(&(streams[0].finish() + "\n"));
+            }
+            result?
+        };
+        let tokenizer = &loaded.processor.tokenizer;
+        for (index, completion) in completions.iter().enumerate() {
+            if self.json_output() {
+                print(&format!(
+                    "{}\n",
+                    output::response(tokenizer, index, completion, usage, timing)
+                ));
+            } else if self.n > 1 {
+                print(&format!("[{index}] {}\n", output::text(tokenizer, completion)));
+            }
+        }
+        Ok(())
+    }
+
+    fn json_output(&self) -> bool {
+        self.json || self.logprobs > 0
+    }
+
+    fn options(&self, loaded: &Pretrained, usage: Usage) -> Result<GenerateOptions, Failure> {
+        let text = &loaded.model.config().text_config;
+        let room = text.max_position_embeddings.saturating_sub(usage.prompt_tokens);
+        if room == 0 {
+            return Err(Failure::usage(format!(
+                "the prompt has {} tokens; this model takes at most {}",
+                usage.prompt_tokens, text.max_position_embeddings
+            )));
+        }
+        let default = loaded.generation.sampling();
+        let sampling = SamplingParams {
+            temperature: self.temperature.unwrap_or(default.temperature),
+            top_k: self.top_k.or(default.top_k),
+            top_p: self.top_p.unwrap_or(default.top_p),
+            min_p: self.min_p.unwrap_or(default.min_p),
+            repetition_penalty: self.repetition_penalty.unwrap_or(default.repetition_penalty),
+            seed: self.seed,
+        };
+        sampling.validate().map_err(Failure::usage)?;
+        if self.n == 0 {
+            return Err(Failure::usage("--n is 0, must be 1 or more"));
+        }
+        Ok(GenerateOptions {
+            sampling,
+            n: self.n,
+            max_new_tokens: self.max_new_tokens.min(room),
+            eos_token_ids: loaded.eos_token_ids(),
+            never_sampled: loaded.processor.never_sampled(text.vocab_size),
+            details: self.json_output().then_some(Details { top_logprobs: self.logprobs }),
+            read_step: loaded.device.read_step(),
+        })
+    }
+}
+
+fn read_picture(path: &str) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = match path {
+        "-" => std::io::stdin().read_to_end(&mut bytes).map(|_| bytes),
+        path => std::fs::read(path),
+    };
+    read.map_err(about(path))
+}
+
+/// Writes to stdout at once; a closed pipe ends the program quietly.
+fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Set by the first Ctrl-C, which ends the response; the second ends the program.
+fn on_interrupt() -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let set = flag.clone();
+    // Without a handler Ctrl-C still ends the program.
+    let _ = ctrlc::set_handler(move || {
+        if set.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
+    flag
+}
