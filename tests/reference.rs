@@ -18,8 +18,13 @@ pub fn read(name: &str) -> String {
 }
 
 pub fn model(device: &Device) -> Qwen2_5_VL {
-    let config = Qwen2_5_VLConfig::from_json(&read("model/config.json")).unwrap();
-    Checkpoint::open(&folder().join("model")).unwrap().load(&config, DType::F32, device).unwrap()
+    model_in("model", device)
+}
+
+/// A model of the reference folder, computing in f32.
+pub fn model_in(name: &str, device: &Device) -> Qwen2_5_VL {
+    let config = Qwen2_5_VLConfig::from_json(&read(&format!("{name}/config.json"))).unwrap();
+    Checkpoint::open(&folder().join(name)).unwrap().load(&config, DType::F32, device).unwrap()
 }
 
 pub fn json() -> serde_json::Value {
@@ -31,7 +36,11 @@ pub struct Arrays(Vec<u8>);
 
 impl Arrays {
     pub fn open() -> Self {
-        Self(std::fs::read(folder().join("reference.safetensors")).unwrap())
+        Self::named("reference.safetensors")
+    }
+
+    pub fn named(file: &str) -> Self {
+        Self(std::fs::read(folder().join(file)).unwrap())
     }
 
     pub fn floats(&self, name: &str) -> (Vec<f32>, Vec<usize>) {

@@ -57,11 +57,7 @@ fn saved_names_and_shapes_are_those_of_the_original_file() {
 }
 
 /// Writes the reference weights in another arrangement.
-fn rewrite(
-    target: &std::path::Path,
-    shards: usize,
-    rename: impl Fn(&str) -> Option<String>,
-) {
+fn rewrite(target: &std::path::Path, shards: usize, rename: impl Fn(&str) -> Option<String>) {
     let bytes = std::fs::read(folder().join("model/model.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let mut parts = vec![Vec::new(); shards];

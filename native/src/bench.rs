@@ -8,9 +8,7 @@ use burn::tensor::DType;
 use clap::{Args, ValueEnum};
 use generation::{GenerateOptions, generate_blocking};
 use qwen2_5_vl::weights::{Checkpoint, save};
-use qwen2_5_vl::{
-    Prompt, Qwen2_5_VL, Qwen2_5_VLConfig, RopeParameters, TextConfig, VisionConfig,
-};
+use qwen2_5_vl::{Prompt, Qwen2_5_VL, Qwen2_5_VLConfig, RopeParameters, TextConfig, VisionConfig};
 use serde_json::json;
 
 use crate::args::Dtype;
@@ -112,7 +110,10 @@ impl Size {
 struct Seconds(Vec<f64>);
 
 impl Seconds {
-    fn measure(runs: usize, mut part: impl FnMut() -> Result<(), Failure>) -> Result<Self, Failure> {
+    fn measure(
+        runs: usize,
+        mut part: impl FnMut() -> Result<(), Failure>,
+    ) -> Result<Self, Failure> {
         part()?;
         let mut seconds = Vec::with_capacity(runs);
         for _ in 0..runs.max(1) {
@@ -158,7 +159,10 @@ impl Bench {
             return Ok(());
         }
         let millions = burn::module::Module::num_params(&model) as f64 / 1e6;
-        println!("{:?}, {millions:.1} M parameters, {:?} on {}", self.size, self.dtype, opened.name);
+        println!(
+            "{:?}, {millions:.1} M parameters, {:?} on {}",
+            self.size, self.dtype, opened.name
+        );
         for (name, [low, median, high], unit) in [
             ("vision", vision, "patches/s"),
             ("prefill", prefill, "tokens/s"),

@@ -46,7 +46,9 @@ impl FromStr for DeviceChoice {
         };
         match NAMES.iter().find(|(known, _)| *known == name) {
             Some(&(_, kind)) => Ok(Self { kind, index }),
-            None => Err("use auto, cpu, wgpu, vulkan, metal or cuda, with :N for one of several".into()),
+            None => {
+                Err("use auto, cpu, wgpu, vulkan, metal or cuda, with :N for one of several".into())
+            }
         }
     }
 }

@@ -44,7 +44,8 @@ impl Devices {
                 );
                 continue;
             }
-            let memory = memory.map_or(String::new(), |bytes| format!("  {} GB", bytes / 1_000_000_000));
+            let memory =
+                memory.map_or(String::new(), |bytes| format!("  {} GB", bytes / 1_000_000_000));
             let software = if found.hardware { "" } else { "  (software, slower than cpu)" };
             println!("{id:<10} {}  {}{memory}{software}", found.name, dtypes.join(" "));
         }

@@ -46,7 +46,9 @@ impl Pretrained {
             Err(_) => GenerationConfig::default(),
         };
         let model = Checkpoint::open(&folder)
-            .and_then(|checkpoint| checkpoint.load(&config, DType::from(args.dtype), &device.device))
+            .and_then(|checkpoint| {
+                checkpoint.load(&config, DType::from(args.dtype), &device.device)
+            })
             .map_err(about(folder.display()))?;
         Ok(Self { model, processor, generation, device })
     }

@@ -120,8 +120,7 @@ pub async fn generate(
     }
     let batch = model.batch(prompts)?;
     let rows = prompts.len() * options.n;
-    let mut completions =
-        vec![Completion { tokens: Vec::new(), finish: Finish::Length }; rows];
+    let mut completions = vec![Completion { tokens: Vec::new(), finish: Finish::Length }; rows];
     if options.max_new_tokens == 0 {
         return Ok(completions);
     }
@@ -197,8 +196,7 @@ async fn describe(
     }
     let top = details.top_logprobs.min(logits.dims()[1]);
     if top > 0 {
-        let logprobs =
-            burn::tensor::activation::log_softmax(logits.div_scalar(temperature), 1);
+        let logprobs = burn::tensor::activation::log_softmax(logits.div_scalar(temperature), 1);
         let (values, ids) = logprobs.topk_with_indices(top, 1);
         let values: Vec<f32> = values.into_data_async().await?.iter::<f32>().collect();
         let ids: Vec<u32> = ids.into_data_async().await?.iter::<u32>().collect();

@@ -152,7 +152,8 @@ impl Sampler {
         };
         if let Some(present) = self.present.take() {
             let places = drawn.clone().reshape([rows, 1]);
-            let all = Tensor::<1, Int>::arange(0..vocab_size as i64, &device).reshape([1, vocab_size]);
+            let all =
+                Tensor::<1, Int>::arange(0..vocab_size as i64, &device).reshape([1, vocab_size]);
             let new = all.equal(places).float();
             self.present = Some(present.max_pair(new));
         }
@@ -238,7 +239,8 @@ fn inverse_cdf(probabilities: Tensor<2>, uniforms: Vec<f32>) -> Tensor<1, Int> {
     let device = probabilities.device();
     let cumulative = probabilities.cumsum(1);
     let total = cumulative.clone().slice_dim(1, vocab_size - 1..vocab_size);
-    let uniforms = Tensor::<2>::from_data(TensorData::new(uniforms, [rows, 1]), (&device, DType::F32));
+    let uniforms =
+        Tensor::<2>::from_data(TensorData::new(uniforms, [rows, 1]), (&device, DType::F32));
     let below = cumulative.lower_equal((total * uniforms).expand([rows, vocab_size]));
     below.int().sum_dim(1).clamp_max((vocab_size as i64 - 1).elem::<i32>()).reshape([rows])
 }

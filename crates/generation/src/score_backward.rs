@@ -62,11 +62,7 @@ struct Kept {
 }
 
 impl Kept {
-    fn forward(
-        model: &Qwen2_5_VL,
-        batch: &PromptBatch,
-        ids: Tensor<2, burn::tensor::Int>,
-    ) -> Self {
+    fn forward(model: &Qwen2_5_VL, batch: &PromptBatch, ids: Tensor<2, burn::tensor::Int>) -> Self {
         let mut patches = Vec::new();
         let features = batch.pixel_values.clone().map(|pixels| {
             let plan = model.visual.plan(&batch.image_grid_thw, &model.device());
@@ -187,8 +183,7 @@ impl Accumulator<'_> {
     ) -> (Tensor<3>, Tensor<3>) {
         let (prompt, response) = (leaf(&kept.last_prompt()), leaf(&kept.last_response()));
         let last = self.model.last_hidden(prompt.clone(), batch);
-        let mut gradients =
-            pulled(predictors(last, response.clone()), d_predicting).backward();
+        let mut gradients = pulled(predictors(last, response.clone()), d_predicting).backward();
         (taken(&prompt, &mut gradients), taken(&response, &mut gradients))
     }
 

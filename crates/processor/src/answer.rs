@@ -64,7 +64,11 @@ mod tests {
         ];
         for (text, think, answer) in cases {
             let found = Answer::parse(text);
-            assert_eq!((found.think.as_deref(), found.answer.as_deref()), (think, answer), "{text}");
+            assert_eq!(
+                (found.think.as_deref(), found.answer.as_deref()),
+                (think, answer),
+                "{text}"
+            );
         }
     }
 

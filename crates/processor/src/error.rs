@@ -12,7 +12,9 @@ pub enum ProcessorError {
     TooLarge { width: u32, height: u32, limit: u64 },
     #[error("the picture has {width}×{height} pixels; both sides must be at least 1")]
     EmptyPicture { width: u32, height: u32 },
-    #[error("the picture has {width}×{height} pixels; its sides may differ by a factor of at most 200")]
+    #[error(
+        "the picture has {width}×{height} pixels; its sides may differ by a factor of at most 200"
+    )]
     AspectRatio { width: u32, height: u32 },
     #[error("{file}: {message}")]
     File { file: &'static str, message: String },

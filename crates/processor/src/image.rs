@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn transparent_pixels_are_laid_on_white() {
-        let picture = image::RgbaImage::from_fn(2, 1, |x, _| Rgba([255, 0, 0, [0, 128][x as usize]]));
+        let picture =
+            image::RgbaImage::from_fn(2, 1, |x, _| Rgba([255, 0, 0, [0, 128][x as usize]]));
         let decoded = decode(&encoded(picture, ImageFormat::Png)).unwrap();
         assert_eq!(decoded.get_pixel(0, 0).0, [255, 255, 255]);
         assert_eq!(decoded.get_pixel(1, 0).0, [255, 127, 127]);

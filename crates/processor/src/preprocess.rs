@@ -95,7 +95,8 @@ impl ImageProcessor {
             ("rescale_factor", self.rescale_factor.is_finite(), "must be finite"),
             (
                 "max_pixels",
-                self.min_pixels() <= self.max_pixels() && (1..=1 << 32).contains(&self.max_pixels()),
+                self.min_pixels() <= self.max_pixels()
+                    && (1..=1 << 32).contains(&self.max_pixels()),
                 "must be at least min_pixels and at most 2³²",
             ),
         ];
@@ -188,7 +189,8 @@ impl ImageProcessor {
                     let start = values.len();
                     for row in top..top + side {
                         let line = &pixels[(row * width + left) * 3..][..side * 3];
-                        values.extend(line[channel..].iter().step_by(3).map(|&v| levels[v as usize]));
+                        values
+                            .extend(line[channel..].iter().step_by(3).map(|&v| levels[v as usize]));
                     }
                     // A picture stands still: every frame of its patch is the same.
                     let frame = start..values.len();

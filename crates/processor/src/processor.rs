@@ -181,7 +181,8 @@ mod tests {
             assert_eq!(serde_json::json!(input.input_ids), case["input_ids"], "case {index}");
             assert_eq!(serde_json::json!(input.image_grid_thw[0]), case["grid_thw"]);
             let expected = arrays.tensor(&format!("case{index}.pixel_values")).unwrap();
-            let expected = expected.data().chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+            let expected =
+                expected.data().chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
             let mut worst = 0f32;
             for (place, (found, expected)) in input.pixel_values.iter().zip(expected).enumerate() {
                 let channel = place % 1176 / 392;

@@ -85,7 +85,8 @@ fn absent_character(messages: &[Message]) -> Result<char, ProcessorError> {
     };
     let mut present = vec![false; 0xf900 - 0xe000];
     for character in texts().flat_map(str::chars) {
-        if let Some(place) = (character as usize).checked_sub(0xe000).filter(|&p| p < present.len()) {
+        if let Some(place) = (character as usize).checked_sub(0xe000).filter(|&p| p < present.len())
+        {
             present[place] = true;
         }
     }

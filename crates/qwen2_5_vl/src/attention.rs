@@ -45,9 +45,8 @@ impl Mask {
             return Self::Full;
         }
         let first = end - queries;
-        let values: Vec<f32> = (first..end)
-            .flat_map(|place| (0..keys).map(move |key| hide(key > place)))
-            .collect();
+        let values: Vec<f32> =
+            (first..end).flat_map(|place| (0..keys).map(move |key| hide(key > place))).collect();
         Self::Causal(Tensor::from_data(
             TensorData::new(values, [queries, keys]),
             (device, DType::F32),

@@ -258,8 +258,7 @@ impl Qwen2_5_VL {
     /// - output: hidden states before the last norm, `[prompts · responses, tokens, hidden_size]`
     pub fn decode(&self, ids: Tensor<2, Int>, prefix: &Prefix, cache: &mut KvCache) -> Tensor<3> {
         let [_, tokens] = ids.dims();
-        let (rope, mask) =
-            cache.begin(prefix, tokens, &self.config.text_config, &self.device());
+        let (rope, mask) = cache.begin(prefix, tokens, &self.config.text_config, &self.device());
         let pass = Pass { rope: &rope, responses: cache.responses(), mask: &mask };
         let mut hidden = self.embed_responses(ids);
         for (index, (layer, shared)) in self.model.layers.iter().zip(&prefix.layers).enumerate() {

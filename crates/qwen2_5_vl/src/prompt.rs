@@ -104,11 +104,10 @@ impl Prompt {
             }
             let &[frames, rows, columns] = grids.next().expect("image tokens were counted above");
             let (rows, columns) = (rows / merge, columns / merge);
-            for frame in 0..frames {
+            // A picture has one frame and lasts no time.
+            for _ in 0..frames {
                 for row in 0..rows {
                     for column in 0..columns {
-                        // Images last no time: Hugging Face multiplies the frame by 0 seconds.
-                        let _ = frame;
                         positions[0].push(next);
                         positions[1].push(next + row as i32);
                         positions[2].push(next + column as i32);

@@ -28,17 +28,16 @@ impl Rope {
     pub fn text(positions: &[[Vec<i32>; 3]], config: &TextConfig, device: &Device) -> Self {
         let rope = &config.rope_parameters;
         let frequencies = inverse_frequencies(config.head_dim(), rope.rope_theta);
-        let axes: Vec<usize> = (0..3)
-            .flat_map(|axis| std::iter::repeat_n(axis, rope.mrope_section[axis]))
-            .collect();
+        let axes: Vec<usize> =
+            (0..3).flat_map(|axis| std::iter::repeat_n(axis, rope.mrope_section[axis])).collect();
         let sequence = positions.first().map_or(0, |row| row[0].len());
         let mut angles = Vec::with_capacity(positions.len() * sequence * frequencies.len());
         for row in positions {
             assert!(row.iter().all(|axis| axis.len() == sequence), "rows must be padded");
-            for token in 0..sequence {
-                let angle = |(frequency, &axis): (&f32, &usize)| row[axis][token] as f32 * frequency;
-                angles.extend(frequencies.iter().zip(&axes).map(angle));
-            }
+            angles.extend((0..sequence).flat_map(|token| {
+                let position = move |&axis: &usize| row[axis][token] as f32;
+                frequencies.iter().zip(&axes).map(move |(f, axis)| position(axis) * f)
+            }));
         }
         Self::from_angles(&angles, [positions.len(), sequence, 1, frequencies.len()], device)
     }

@@ -36,7 +36,9 @@ impl VisionTransformer {
     pub fn init(config: &VisionConfig, device: &Device) -> Self {
         Self {
             patch_embed: PatchEmbed::init(config, device),
-            blocks: (0..config.depth).map(|index| VisionBlock::init(index, config, device)).collect(),
+            blocks: (0..config.depth)
+                .map(|index| VisionBlock::init(index, config, device))
+                .collect(),
             merger: PatchMerger::init(config, device),
             config: config.clone(),
         }
@@ -46,7 +48,10 @@ impl VisionTransformer {
     pub fn plan(&self, grids: &[[usize; 3]], device: &Device) -> VisionPlan {
         let layout = WindowLayout::new(grids, &self.config);
         let index = |values: &[i32]| {
-            Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), (device, DType::I32))
+            Tensor::from_data(
+                TensorData::new(values.to_vec(), [values.len()]),
+                (device, DType::I32),
+            )
         };
         VisionPlan {
             rope: Rope::vision(&layout.positions, &self.config, device),

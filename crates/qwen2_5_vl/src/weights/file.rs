@@ -113,13 +113,15 @@ impl<R: Read + Seek> Shard<R> {
         dtype: DType,
     ) -> Result<TensorData, WeightsError> {
         let read = self.source.seek(SeekFrom::Start(slot.start)).and_then(|_| match slot.dtype {
-            Dtype::F32 => self.numbers::<f32>(slot).map(|values| convert(values, |x| x, dtype, &slot.shape)),
-            Dtype::BF16 => {
-                self.numbers::<bf16>(slot).map(|values| convert(values, bf16::to_f32, dtype, &slot.shape))
+            Dtype::F32 => {
+                self.numbers::<f32>(slot).map(|values| convert(values, |x| x, dtype, &slot.shape))
             }
-            Dtype::F16 => {
-                self.numbers::<f16>(slot).map(|values| convert(values, f16::to_f32, dtype, &slot.shape))
-            }
+            Dtype::BF16 => self
+                .numbers::<bf16>(slot)
+                .map(|values| convert(values, bf16::to_f32, dtype, &slot.shape)),
+            Dtype::F16 => self
+                .numbers::<f16>(slot)
+                .map(|values| convert(values, f16::to_f32, dtype, &slot.shape)),
             other => Err(std::io::Error::other(format!("{other:?} weights are not supported"))),
         });
         read.map_err(|error| WeightsError::Format {

@@ -53,8 +53,7 @@ impl<R: Read + Seek> Checkpoint<R> {
         if !problems.is_empty() {
             return Err(WeightsError::Mismatch { problems });
         }
-        let mut loader =
-            Loader { checkpoint: self, path: Vec::new(), dtype, device, error: None };
+        let mut loader = Loader { checkpoint: self, path: Vec::new(), dtype, device, error: None };
         let model = model.map(&mut loader);
         loader.error.map_or(Ok(model), Err)
     }
@@ -68,8 +67,9 @@ impl<R: Read + Seek> Checkpoint<R> {
         for (key, expected) in &shapes.found {
             match self.slots.get(key) {
                 None => problems.push(format!("missing: {key} {expected:?}")),
-                Some((_, slot)) if slot.shape != *expected => problems
-                    .push(format!("misshapen: {key} is {:?}, not {expected:?}", slot.shape)),
+                Some((_, slot)) if slot.shape != *expected => {
+                    problems.push(format!("misshapen: {key} is {:?}, not {expected:?}", slot.shape))
+                }
                 Some(_) => {}
             }
         }
@@ -162,8 +162,8 @@ impl Checkpoint<std::fs::File> {
         };
         let open = |name: String| {
             let path = folder.join(&name);
-            let file = std::fs::File::open(&path)
-                .map_err(|source| WeightsError::Io { path, source })?;
+            let file =
+                std::fs::File::open(&path).map_err(|source| WeightsError::Io { path, source })?;
             Shard::open(name, file)
         };
         Ok(Self::new(names.into_iter().map(open).collect::<Result<_, _>>()?))

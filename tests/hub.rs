@@ -1,0 +1,106 @@
+//! Downloading a model, from a small server on this machine that speaks the hub's protocol.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use crate::commands::cppo;
+use crate::reference::folder;
+
+/// Serves the reference model as `some/model`, and keeps the lines and headers it was asked.
+fn serve() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = asked.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let log = log.clone();
+            std::thread::spawn(move || answer(stream, &log));
+        }
+    });
+    (endpoint, asked)
+}
+
+fn answer(mut stream: TcpStream, log: &Mutex<Vec<String>>) -> Option<()> {
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let mut request = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        if line.trim().is_empty() {
+            break;
+        }
+        request.push(line.trim().to_string());
+    }
+    let first = request.first()?.clone();
+    log.lock().ok()?.extend(request.clone());
+    let path = first.split(' ').nth(1)?.to_string();
+    let (mut status, mut body) = ("200 OK", Vec::new());
+    let mut extra = String::new();
+    if path.starts_with("/api/models/some/model") {
+        let names = folder().join("model").read_dir().ok()?.flatten();
+        let siblings: Vec<_> = names
+            .map(|entry| serde_json::json!({"rfilename": entry.file_name().to_str()}))
+            .collect();
+        body = serde_json::json!({"sha": "0123abcd", "siblings": siblings}).to_string().into();
+    } else if let Some(name) = path.strip_prefix("/some/model/resolve/main/") {
+        match std::fs::read(folder().join("model").join(name)) {
+            Ok(bytes) => body = bytes,
+            Err(_) => status = "404 Not Found",
+        }
+        let header = |name: &str| {
+            request.iter().find_map(|line| {
+                let (key, value) = line.split_once(':')?;
+                key.eq_ignore_ascii_case(name).then(|| value.trim().to_string())
+            })
+        };
+        if let Some(range) = header("range") {
+            let (start, end) = range.strip_prefix("bytes=")?.split_once('-')?;
+            let start: usize = start.parse().ok()?;
+            let last = end.parse::<usize>().unwrap_or(usize::MAX).min(body.len() - 1);
+            extra = format!("Content-Range: bytes {start}-{last}/{}\r\n", body.len());
+            body = body[start..=last].to_vec();
+            status = "206 Partial Content";
+        }
+        extra += &format!("ETag: \"{name}\"\r\nX-Repo-Commit: 0123abcd\r\n");
+    } else {
+        status = "404 Not Found";
+    }
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{extra}Connection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).ok()?;
+    if !first.starts_with("HEAD") {
+        stream.write_all(&body).ok()?;
+    }
+    stream.flush().ok()
+}
+
+#[test]
+fn a_hub_model_is_downloaded_once_and_answers() {
+    let (endpoint, asked) = serve();
+    let cache = tempfile::tempdir().unwrap();
+    let run = |model: &str| {
+        cppo(&["infer", "-m", model, "--device", "cpu", "--max-new-tokens", "3", "hi"])
+            .env("HF_ENDPOINT", &endpoint)
+            .env("HF_HOME", cache.path())
+            .env("HF_TOKEN", "secret")
+            .output()
+            .unwrap()
+    };
+    let output = run("some/model");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(asked.lock().unwrap().iter().any(|line| line.ends_with("Bearer secret")));
+
+    asked.lock().unwrap().clear();
+    assert_eq!(run("some/model").stdout, output.stdout);
+    let again = asked.lock().unwrap().clone();
+    assert!(!again.iter().any(|line| line.contains("model.safetensors")), "{again:?}");
+
+    let missing = run("some/other");
+    assert_eq!(missing.status.code(), Some(1));
+    let message = String::from_utf8_lossy(&missing.stderr).to_string();
+    assert!(message.contains("some/other") && message.contains("404"), "{message}");
+}
