@@ -1,0 +1,1 @@
+//! Image perturbations that preserve or remove information (paper, section 3.2).
