@@ -17,7 +17,7 @@ use crate::words::{Color, NUMBERS};
 const SIZE: u16 = 84;
 /// Width and height of a cell of the grid.
 const CELL: f32 = 28.0;
-/// How far red, green and blue of a thing may each differ from its color's.
+/// How far red, green and blue of a thing may each differ from its colour's.
 const SHADE: u8 = 30;
 /// How far an object may lie from the middle of its cell, along each axis.
 const JITTER: f32 = 4.0;
@@ -25,7 +25,7 @@ const JITTER: f32 = 4.0;
 const INK: [u8; 3] = [120, 120, 128];
 
 impl Color {
-    /// Far enough apart that shades of two colors never meet.
+    /// Far enough apart that shades of two colours never meet.
     const fn rgb(self) -> [u8; 3] {
         match self {
             Self::Red => [215, 50, 50],
@@ -72,7 +72,7 @@ fn draw_objects(
 
 fn draw_bars(canvas: &mut Canvas, bars: &[Quantity], rng: &mut impl Rng) {
     let floor = rng.random_range(75.0..=79.0);
-    let unit = rng.random_range(7.4..=7.9);
+    let unit = rng.random_range(7.5..=7.8);
     let ground = canvas.ground;
     for height in 1..NUMBERS.len() {
         let y = floor - unit * height as f32;

@@ -25,7 +25,7 @@ named! {
         Leftmost = "leftmost",
         /// "Is the red circle left of the blue square?", or above: yes or no.
         Relation = "relation",
-        /// "Which bar is tallest?": the color of the tallest bar of a chart.
+        /// "Which bar is tallest?": the colour of the tallest bar of a chart.
         CompareBars = "compare_bars",
         /// "What is the sum?": of two drawn digits.
         AddDigits = "add_digits",

@@ -18,7 +18,7 @@ pub struct Item {
     pub picture: RgbImage,
     /// A short question.
     pub question: String,
-    /// A number, a color, a shape, yes or no.
+    /// A number, a colour, a shape, yes or no.
     pub answer: String,
     /// The scene in words, then the answer: `<think> … </think> \boxed{answer}`.
     pub response: String,

@@ -123,7 +123,7 @@ fn relation(objects: Vec<Object>, holds: bool, rng: &mut impl Rng) -> Option<(Sc
     (unique && fits).then_some((Scene::Objects(objects), question))
 }
 
-/// A chart whose tallest bar has the color of this index; none if the draw does not fit.
+/// A chart whose tallest bar has the colour of this index; none if the draw does not fit.
 fn bars(difficulty: Difficulty, answer: usize, rng: &mut impl Rng) -> Option<(Scene, String)> {
     let mut colors: Vec<Color> = Color::ALL.to_vec();
     colors.shuffle(rng);
@@ -162,7 +162,50 @@ fn other<T: Copy + PartialEq>(all: &[T], not: T, rng: &mut impl Rng) -> T {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
+
+    #[test]
+    fn answers_are_balanced_in_every_split() {
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        for &difficulty in Difficulty::ALL {
+            for (&split, total) in Split::ALL.iter().zip([1000, 400, 400]) {
+                for &family in Family::ALL {
+                    let mut counts: BTreeMap<String, f64> = BTreeMap::new();
+                    for _ in 0..total {
+                        let puzzle = Puzzle::draw(family, difficulty, split, &mut rng);
+                        *counts.entry(puzzle.answer).or_default() += 1.0;
+                    }
+                    let kinds = answers(family, difficulty).len() as f64;
+                    let expected = f64::from(total) / kinds;
+                    let missing = (kinds - counts.len() as f64) * expected;
+                    let chi2: f64 =
+                        counts.values().map(|n| (n - expected).powi(2) / expected).sum();
+                    // Four standard deviations above the mean of the chi-square distribution.
+                    let bound = kinds - 1.0 + 4.0 * (2.0 * (kinds - 1.0)).sqrt();
+                    assert!(chi2 + missing < bound, "{family} {difficulty} {split}: {counts:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn questions_ask_for_every_color_and_every_count_alike() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut counts: BTreeMap<(String, String), u32> = BTreeMap::new();
+        for _ in 0..4800 {
+            let (family, difficulty) = (Family::CountColor, Difficulty::Standard);
+            let puzzle = Puzzle::draw(family, difficulty, Split::Train, &mut rng);
+            *counts.entry((puzzle.question, puzzle.answer)).or_default() += 1;
+        }
+        assert_eq!(counts.len(), 24);
+        // Expected are 200 each, with a standard deviation of 14.
+        assert!(counts.values().all(|count| (144..256).contains(count)), "{counts:?}");
+    }
 
     #[test]
     fn every_sum_has_scenes_in_every_split() {

@@ -7,7 +7,7 @@ use crate::named::named;
 named! {
     /// A part of all scenes: 80, 10 and 10 of 100.
     ///
-    /// A scene is what is where: position, color and shape of each object, without its exact place, size and shade.
+    /// A scene is what is where: position, colour and shape of each object, without its exact place, size and shade.
     /// The hash of its description decides its split, whatever the seed, family and difficulty, so no scene
     /// of one split ever appears in another.
     #[derive(Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use crate::named::named;
 
 named! {
-    /// A color of objects, bars and digits.
+    /// A colour of objects, bars and digits.
     pub(crate) enum Color: "color" {
         Red = "red",
         Green = "green",
@@ -45,7 +45,7 @@ const OTHERS: [&str; 21] = [
     "above", "Which", "bar", "tallest", "sum", "yes", "no", "plus", "think", "boxed",
 ];
 
-/// The words that name something seen: rows, columns, colors, shapes, and digits or heights.
+/// The words that name something seen: rows, columns, colours, shapes, and digits or heights.
 pub fn seen_words() -> Vec<&'static str> {
     let mut words = [&ROWS[..], &COLUMNS, &NUMBERS].concat();
     words.extend(Color::ALL.iter().map(|color| color.name()));

@@ -41,3 +41,26 @@ pub(super) fn path(shape: Shape, middle: Point, radius: f32) -> Option<Path> {
         corners.iter().map(|(x, y)| (middle.x + x * radius, middle.y + y * radius)).collect();
     polyline(&points, true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draw::Canvas;
+
+    #[test]
+    fn the_smallest_shapes_differ_in_many_pixels() {
+        let mask = |shape: &Shape| -> Vec<bool> {
+            let mut canvas = Canvas::new([255; 3]);
+            canvas.fill(path(*shape, Point::from_xy(42.0, 42.0), 6.0), [0; 3]);
+            canvas.into_picture().pixels().map(|pixel| pixel.0[0] < 128).collect()
+        };
+        for (place, first) in Shape::ALL.iter().enumerate() {
+            let first_mask = mask(first);
+            assert!(first_mask.iter().filter(|inked| **inked).count() > 50, "{first}");
+            for second in &Shape::ALL[..place] {
+                let differ = first_mask.iter().zip(mask(second)).filter(|(a, b)| **a != *b);
+                assert!(differ.count() >= 20, "{first} {second}");
+            }
+        }
+    }
+}
