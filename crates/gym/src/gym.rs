@@ -22,7 +22,8 @@ pub struct Item {
     pub answer: String,
     /// The scene in words, then the answer: `<think> … </think> \boxed{answer}`.
     pub response: String,
-    /// Byte spans of the words in `response` that name something seen, in order: positions, colors, shapes, heights, digits.
+    /// Byte spans of the words in `response` that name something seen, in order: positions, colours, shapes,
+    /// heights, digits.
     pub seen: Vec<Range<usize>>,
     /// The kind of question.
     pub family: Family,
