@@ -36,7 +36,7 @@ impl Kind for ColorJitter {
     }
 
     fn apply(&self, picture: &RgbImage, rng: &mut ChaCha8Rng) -> RgbImage {
-        let mut steps: [(fn(&mut RgbImage, f32), _); 3] = [
+        let mut steps: [(Adjust, _); 3] = [
             (adjust_brightness, self.brightness),
             (adjust_contrast, self.contrast),
             (adjust_saturation, self.saturation),
@@ -49,6 +49,8 @@ impl Kind for ColorJitter {
         picture
     }
 }
+
+type Adjust = fn(&mut RgbImage, f32);
 
 fn adjust_brightness(picture: &mut RgbImage, factor: f32) {
     blend(picture, factor, |_| 0);
@@ -111,7 +113,6 @@ mod tests {
 
     #[test]
     fn levels_are_those_of_pillow() {
-        type Adjust = fn(&mut RgbImage, f32);
         #[rustfmt::skip]
         let cases: [(Adjust, f32, [u8; 18]); 9] = [
             (adjust_brightness, 0.37, [0, 19, 39, 13, 33, 52, 27, 46, 66, 33, 53, 72, 49, 69, 89, 66, 85, 10]),

@@ -246,8 +246,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_size_and_no_seed_fails(
-            width in 1u32..40,
-            height in 1u32..40,
+            width in 1u32..24,
+            height in 1u32..24,
             prompt: u64,
             kind in prop::sample::select(extremes()),
         ) {

@@ -21,23 +21,17 @@ pub fn contact_sheet(
     draws: usize,
     seed: Seed,
 ) -> Result<RgbImage, String> {
-    let side = |cell: u32, cells: usize| {
-        let cells = u32::try_from(cells).ok()?;
-        cell.checked_add(GAP)?.checked_mul(cells).map(|side| side.saturating_sub(GAP))
-    };
-    let width = side(picture.width(), draws.saturating_add(1));
-    let height = side(picture.height(), perturbations.len());
-    let (width, height) = width
-        .zip(height)
-        .filter(|&(width, height)| u64::from(width) * u64::from(height) <= MAX_PIXELS)
+    let columns = draws.saturating_add(1);
+    // Sides with a gap behind each cell, so that empty pictures count as well.
+    let side =
+        |cell: u32, cells: usize| (u64::from(cell) + u64::from(GAP)).checked_mul(cells as u64);
+    let (width, height) = side(picture.width(), columns)
+        .zip(side(picture.height(), perturbations.len()))
+        .filter(|&(width, height)| width.saturating_mul(height.max(1)) <= MAX_PIXELS)
+        .map(|(width, height)| (width as u32 - GAP, (height as u32).saturating_sub(GAP)))
         .ok_or_else(|| {
-            format!(
-                "{} × {} pictures of {} × {} pixels are too much for one sheet",
-                draws.saturating_add(1),
-                perturbations.len(),
-                picture.width(),
-                picture.height()
-            )
+            let ((width, height), rows) = (picture.dimensions(), perturbations.len());
+            format!("{rows} × {columns} pictures of {width} × {height} are too much for one sheet")
         })?;
     let mut sheet = RgbImage::from_pixel(width, height, Rgb([255; 3]));
     for (row, perturbation) in perturbations.iter().enumerate() {
@@ -88,8 +82,10 @@ mod tests {
         let all = Perturbation::all();
         assert_eq!(contact_sheet(&picture, &all[..1], 0, seed).unwrap(), picture);
         assert_eq!(contact_sheet(&picture, &[], 2, seed).unwrap().height(), 0);
-        for draws in [usize::MAX, 1 << 20, 1 << 30] {
-            assert!(contact_sheet(&picture, &all, draws, seed).unwrap_err().contains("sheet"));
+        for picture in [picture, RgbImage::new(0, 0)] {
+            for draws in [usize::MAX, 1 << 30] {
+                assert!(contact_sheet(&picture, &all, draws, seed).unwrap_err().contains("sheet"));
+            }
         }
     }
 }
