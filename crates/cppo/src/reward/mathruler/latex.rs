@@ -2,7 +2,7 @@
 //!
 //! Braces vanish: `\frac{a+b}{2}` becomes `a+b/2`. Unknown macros vanish too, their arguments stay.
 
-use super::symbols::{ALPHABETS, accent, is_mark, symbol};
+use super::symbols::{accent, alphabet, is_mark, symbol};
 
 /// Groups nested deeper are not read.
 const MAX_DEPTH: usize = 64;
@@ -13,7 +13,7 @@ const MATRICES: [&str; 6] =
 
 /// Plain text with roots, pi and operators spelled as the expression parser reads them.
 ///
-/// `None` where a macro lacks an argument or groups nest too deep.
+/// `None` where a macro lacks an argument or its end, or groups nest too deep.
 pub(super) fn to_text(latex: &str) -> Option<String> {
     let latex = latex.replace("\\tfrac", "\\frac").replace("\\dfrac", "\\frac");
     // The space keeps a whole number apart from the fraction behind it.
@@ -91,7 +91,7 @@ impl<'a> Writer<'a> {
         match name {
             "\\" => {
                 if self.rest.starts_with('[') {
-                    self.optional();
+                    self.delimited('[', ']')?;
                 }
                 if matrix {
                     return Some(Some(Stop::Row));
@@ -100,7 +100,7 @@ impl<'a> Writer<'a> {
             }
             "begin" => self.environment()?,
             "end" => {
-                self.raw_argument();
+                self.delimited('{', '}')?;
                 return Some(matrix.then_some(Stop::Environment));
             }
             "frac" | "nicefrac" => {
@@ -109,7 +109,7 @@ impl<'a> Writer<'a> {
                 self.argument()?;
             }
             "sqrt" => {
-                self.optional();
+                self.delimited('[', ']')?;
                 self.text.push_str("√(");
                 self.argument()?;
                 self.text.push(')');
@@ -123,7 +123,7 @@ impl<'a> Writer<'a> {
                 }
             }
             "mbox" | "hspace" | "vspace" | "label" | "color" | "textcolor" => {
-                self.raw_argument();
+                self.delimited('{', '}')?;
             }
             _ => self.symbol(name)?,
         }
@@ -133,7 +133,7 @@ impl<'a> Writer<'a> {
     /// Writes what a macro stands for; alphabets and accents change their argument.
     fn symbol(&mut self, name: &str) -> Option<()> {
         let start = self.text.len();
-        if let Some((_, style)) = ALPHABETS.iter().find(|(alphabet, _)| *alphabet == name) {
+        if let Some(style) = alphabet(name) {
             self.argument()?;
             let styled: String = self.text[start..].chars().map(style).collect();
             self.text.replace_range(start.., &styled);
@@ -173,12 +173,12 @@ impl<'a> Writer<'a> {
 
     /// Writes an environment whose `\begin` is read.
     fn environment(&mut self) -> Option<()> {
-        let name = self.raw_argument();
+        let name = self.delimited('{', '}')?;
         if !MATRICES.contains(&name) {
             return Some(());
         }
         if name == "array" {
-            self.raw_argument();
+            self.delimited('{', '}')?;
         }
         self.deeper(|writer| {
             writer.text.push_str("[ ");
@@ -213,22 +213,14 @@ impl<'a> Writer<'a> {
         &rest[..length]
     }
 
-    /// Skips an argument in brackets, if there is one.
-    fn optional(&mut self) {
-        self.delimited('[', ']');
-    }
-
-    /// Reads an argument in braces without writing it.
-    fn raw_argument(&mut self) -> &'a str {
-        self.delimited('{', '}')
-    }
-
-    /// What stands between the delimiters; all the rest where the second is missing.
-    fn delimited(&mut self, open: char, close: char) -> &'a str {
-        let Some(inner) = self.rest.trim_start().strip_prefix(open) else { return "" };
-        let (argument, rest) = inner.split_once(close).unwrap_or((inner, ""));
+    /// Reads an argument without writing it; empty where the first delimiter is missing.
+    ///
+    /// `None` where the second is missing.
+    fn delimited(&mut self, open: char, close: char) -> Option<&'a str> {
+        let Some(inner) = self.rest.trim_start().strip_prefix(open) else { return Some("") };
+        let (argument, rest) = inner.split_once(close)?;
         self.rest = rest;
-        argument
+        Some(argument)
     }
 
     fn take(&mut self, prefix: &str) -> bool {
@@ -281,7 +273,10 @@ mod tests {
 
     #[test]
     fn what_lacks_an_argument_or_nests_too_deep_is_not_read() {
-        for latex in ["\\frac1", "\\frac", "\\sqrt", "{\\sqrt}", &"{".repeat(MAX_DEPTH + 1)] {
+        let deep = "{".repeat(MAX_DEPTH + 1);
+        for latex in
+            ["\\frac1", "\\frac", "\\sqrt", "{\\sqrt}", "\\sqrt[3", "\\label{1", "1\\\\[2", &deep]
+        {
             assert_eq!(to_text(latex), None, "{latex}");
         }
         let accents = "\\hat{".repeat(MAX_DEPTH) + "x";

@@ -1,16 +1,18 @@
 //! What LaTeX macros stand for in Unicode.
 
-/// Math alphabets and what they make of a letter.
-pub(super) const ALPHABETS: [(&str, fn(char) -> char); 8] = [
-    ("mathbf", |letter| styled(letter, 0x1d400)),
-    ("mathit", |letter| if letter == 'h' { 'ℎ' } else { styled(letter, 0x1d434) }),
-    ("mathcal", script),
-    ("mathscr", script),
-    ("mathfrak", fraktur),
-    ("mathbb", double_struck),
-    ("mathsf", |letter| styled(letter, 0x1d5a0)),
-    ("mathtt", |letter| styled(letter, 0x1d670)),
-];
+/// What a math alphabet makes of a letter.
+pub(super) fn alphabet(name: &str) -> Option<fn(char) -> char> {
+    Some(match name {
+        "mathbf" => |letter| styled(letter, 0x1d400),
+        "mathit" => |letter| if letter == 'h' { 'ℎ' } else { styled(letter, 0x1d434) },
+        "mathcal" | "mathscr" => script,
+        "mathfrak" => fraktur,
+        "mathbb" => double_struck,
+        "mathsf" => |letter| styled(letter, 0x1d5a0),
+        "mathtt" => |letter| styled(letter, 0x1d670),
+        _ => return None,
+    })
+}
 
 /// The letter in the block of mathematical letters whose capital A is `capital_a`.
 fn styled(letter: char, capital_a: u32) -> char {
