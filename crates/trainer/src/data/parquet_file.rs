@@ -1,0 +1,202 @@
+//! Rows of a parquet file, a stretch of one row group at a time.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use arrow_array::RecordBatch;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+
+use super::arrow::row_of;
+use super::cell::Cell;
+use super::columns::Columns;
+use super::error::DataError;
+
+/// Most rows decoded at once.
+const MAX_ROWS: usize = 1024;
+
+/// Bytes that rows decoded at once should not exceed, by the file's own account.
+const STRETCH_BYTES: u64 = 1 << 26;
+
+/// Bytes of decoded rows that are kept.
+const CACHE_BYTES: usize = 1 << 28;
+
+/// An open file; only the columns that make samples are read.
+#[derive(Debug)]
+pub(super) struct ParquetFile {
+    path: PathBuf,
+    file: File,
+    metadata: ArrowReaderMetadata,
+    projection: ProjectionMask,
+    groups: Vec<Group>,
+    rows: usize,
+    /// Decoded stretches, the last used first.
+    cache: Mutex<Vec<Stretch>>,
+}
+
+/// A row group.
+#[derive(Debug)]
+struct Group {
+    /// Its place in the file.
+    number: usize,
+    /// The file's row that is its first.
+    start: usize,
+    rows: usize,
+    /// Rows decoded at once.
+    stretch: usize,
+}
+
+#[derive(Debug)]
+struct Stretch {
+    /// The file's row that is its first.
+    start: usize,
+    batch: RecordBatch,
+}
+
+impl ParquetFile {
+    /// Reads the file's metadata.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, is not parquet, or lacks the columns.
+    pub(super) fn open(path: &Path, columns: &Columns) -> Result<Self, DataError> {
+        let file = File::open(path).map_err(DataError::io(path))?;
+        let length = file.metadata().map_err(DataError::io(path))?.len();
+        let broken = |message: String| {
+            DataError::file(path, format!("not a whole parquet file: {message}; fetch it again"))
+        };
+        let options =
+            ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
+        let metadata = guarded(|| ArrowReaderMetadata::load(&file, options)).map_err(broken)?;
+        let fields = metadata.schema().fields();
+        let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+        columns.check(&names).map_err(|message| DataError::file(path, message))?;
+        let wanted = (0..names.len()).filter(|&place| columns.wants(names[place]));
+        let projection = ProjectionMask::roots(metadata.parquet_schema(), wanted);
+        let groups = groups(metadata.metadata(), &projection, length).map_err(broken)?;
+        let rows = groups.last().map_or(0, |last| last.start + last.rows);
+        let cache = Mutex::new(Vec::new());
+        Ok(Self { path: path.to_path_buf(), file, metadata, projection, groups, rows, cache })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Names the row in messages.
+    pub(super) fn place(&self, index: usize) -> String {
+        format!("row {index} (from 0)")
+    }
+
+    /// The row at `index`, which is below [`Self::len`].
+    pub(super) fn row(&self, index: usize) -> Result<Cell, DataError> {
+        let place = self.groups.partition_point(|group| group.start <= index);
+        let group = place.checked_sub(1).and_then(|place| self.groups.get(place));
+        let Some(group) = group.filter(|group| index - group.start < group.rows) else {
+            return Err(DataError::Index { index, rows: self.rows });
+        };
+        let start = index - (index - group.start) % group.stretch;
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        match cache.iter().position(|stretch| stretch.start == start) {
+            Some(place) => cache[..=place].rotate_right(1),
+            None => {
+                let batch = self.decode(group, start - group.start)?;
+                cache.insert(0, Stretch { start, batch });
+                trim(&mut cache);
+            }
+        }
+        let row = guarded(|| Ok(row_of(&cache[0].batch, index - start)));
+        row.map_err(|message| self.damaged(index, message))
+    }
+
+    /// Decodes the stretch of `group` that begins at its row `offset`.
+    fn decode(&self, group: &Group, offset: usize) -> Result<RecordBatch, DataError> {
+        let rows = group.stretch.min(group.rows - offset);
+        let decoded = guarded(|| {
+            let metadata = self.metadata.clone();
+            let file = self.file.try_clone()?;
+            let mut batches = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+                .with_projection(self.projection.clone())
+                .with_row_groups(vec![group.number])
+                .with_offset(offset)
+                .with_limit(rows)
+                .with_batch_size(rows)
+                .build()?;
+            Ok(batches.next().transpose()?)
+        });
+        match decoded {
+            Ok(Some(batch)) if batch.num_rows() == rows => Ok(batch),
+            Ok(batch) => {
+                let found = batch.map_or(0, |batch| batch.num_rows());
+                let message = format!("{found} rows where there should be {rows}");
+                Err(self.damaged(group.start + offset, message))
+            }
+            Err(message) => Err(self.damaged(group.start + offset, message)),
+        }
+    }
+
+    fn damaged(&self, index: usize, message: String) -> DataError {
+        let message = format!("the parquet data here cannot be read: {message}; fetch the file again");
+        DataError::Row { path: self.path.clone(), row: self.place(index), message }
+    }
+}
+
+/// Forgets what was used longest ago, but not the first.
+fn trim(cache: &mut Vec<Stretch>) {
+    let mut bytes = 0usize;
+    let kept = cache.iter().take_while(|stretch| {
+        bytes = bytes.saturating_add(stretch.batch.get_array_memory_size());
+        bytes <= CACHE_BYTES
+    });
+    let kept = kept.count().max(1);
+    cache.truncate(kept);
+}
+
+/// Checks what the metadata says of the row groups, before anything is allocated by it.
+fn groups(
+    metadata: &ParquetMetaData,
+    projection: &ProjectionMask,
+    length: u64,
+) -> Result<Vec<Group>, String> {
+    let mut groups = Vec::new();
+    let mut start = 0usize;
+    for (number, group) in metadata.row_groups().iter().enumerate() {
+        let rows = usize::try_from(group.num_rows())
+            .ok()
+            .filter(|rows| rows.checked_add(start).is_some())
+            .ok_or("a row group with an impossible number of rows")?;
+        let mut bytes = 0u64;
+        for (place, column) in group.columns().iter().enumerate() {
+            let begin = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+            let end = begin.checked_add(column.compressed_size());
+            let inside = |at: i64| u64::try_from(at).is_ok_and(|at| at <= length);
+            if !inside(begin) || !end.is_some_and(|end| end >= begin && inside(end)) {
+                return Err("a column lies outside the file".into());
+            }
+            if projection.leaf_included(place) {
+                bytes = bytes.saturating_add(column.uncompressed_size().unsigned_abs());
+            }
+        }
+        let row_bytes = (bytes / rows.max(1) as u64).max(1);
+        let stretch = usize::try_from(STRETCH_BYTES / row_bytes).unwrap_or(MAX_ROWS);
+        if rows > 0 {
+            groups.push(Group { number, start, rows, stretch: stretch.clamp(1, MAX_ROWS) });
+        }
+        start += rows;
+    }
+    Ok(groups)
+}
+
+/// Runs the parquet crate, which panics on some damaged files.
+fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("its bytes are damaged".into()),
+    }
+}
