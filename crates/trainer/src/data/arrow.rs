@@ -78,3 +78,70 @@ fn cell(array: &dyn Array, index: usize, depth: usize) -> Cell {
 fn scalar<T: ArrowPrimitiveType<Native: ToString>>(array: &dyn Array, index: usize) -> Cell {
     Cell::Scalar(array.as_primitive::<T>().value(index).to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::types::Int8Type;
+    use arrow_array::{
+        ArrayRef, BinaryViewArray, BooleanArray, Date32Array, DictionaryArray, FixedSizeBinaryArray,
+        FixedSizeListArray, Float32Array, LargeBinaryArray, LargeListArray, LargeStringArray,
+        ListArray, NullArray, StringViewArray, StructArray, UInt64Array,
+    };
+
+    use super::*;
+
+    #[test]
+    fn every_type_becomes_a_cell() {
+        let text = |text: &str| Cell::Text(text.into());
+        let number = |text: &str| Cell::Scalar(text.into());
+        let bytes = |bytes: &[u8]| Cell::Bytes(bytes.into());
+        let numbers = || vec![Some(vec![Some(1), None]), None];
+        let dictionary: DictionaryArray<Int8Type> = [Some("b"), None].into_iter().collect();
+        let pairs = [Some(b"ab"), None].into_iter();
+        let fixed = FixedSizeBinaryArray::try_from_sparse_iter_with_size(pairs, 2).unwrap();
+        let fields: Vec<(Arc<_>, ArrayRef)> = vec![(
+            Arc::new(arrow_schema::Field::new("a", DataType::Null, true)),
+            Arc::new(NullArray::new(2)),
+        )];
+        let list = || Cell::List(vec![number("1"), Cell::Null]);
+        let cases: Vec<(ArrayRef, Cell)> = vec![
+            (Arc::new(NullArray::new(2)), Cell::Null),
+            (Arc::new(LargeStringArray::from(vec![Some("a"), None])), text("a")),
+            (Arc::new(StringViewArray::from(vec![Some("a"), None])), text("a")),
+            (Arc::new(LargeBinaryArray::from(vec![Some(&b"a"[..]), None])), bytes(b"a")),
+            (Arc::new(BinaryViewArray::from(vec![Some(&b"a"[..]), None])), bytes(b"a")),
+            (Arc::new(fixed), bytes(b"ab")),
+            (Arc::new(BooleanArray::from(vec![Some(true), None])), number("true")),
+            (Arc::new(UInt64Array::from(vec![Some(u64::MAX), None])), number("18446744073709551615")),
+            (Arc::new(Float32Array::from(vec![Some(0.1), None])), number("0.1")),
+            (Arc::new(ListArray::from_iter_primitive::<Int8Type, _, _>(numbers())), list()),
+            (Arc::new(LargeListArray::from_iter_primitive::<Int8Type, _, _>(numbers())), list()),
+            (
+                Arc::new(FixedSizeListArray::from_iter_primitive::<Int8Type, _, _>(numbers(), 2)),
+                list(),
+            ),
+            (Arc::new(dictionary), text("b")),
+            (Arc::new(StructArray::from(fields)), Cell::Struct(vec![("a".into(), Cell::Null)])),
+            (Arc::new(Date32Array::from(vec![Some(1), None])), Cell::Other("of type Date32".into())),
+        ];
+        for (array, expected) in cases {
+            assert_eq!(cell(&array, 0, 0), expected);
+            assert_eq!(cell(&array, 2, 0), Cell::Null);
+            if !matches!(array.data_type(), DataType::Struct(_)) {
+                assert_eq!(cell(&array, 1, 0), Cell::Null, "{:?}", array.data_type());
+            }
+        }
+    }
+
+    #[test]
+    fn deep_nesting_ends() {
+        let mut array: ArrayRef = Arc::new(NullArray::new(1));
+        for _ in 0..MAX_DEPTH + 2 {
+            let field = Arc::new(arrow_schema::Field::new("a", array.data_type().clone(), true));
+            array = Arc::new(StructArray::from(vec![(field, array)]));
+        }
+        assert!(format!("{:?}", cell(&array, 0, 0)).contains("nested too deep"));
+    }
+}

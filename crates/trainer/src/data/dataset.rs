@@ -204,3 +204,157 @@ fn split_of(name: &str) -> Option<&str> {
     let shards = shards.split('-').next()?;
     (number(shard) && number(shards)).then_some(split)
 }
+
+#[cfg(test)]
+mod tests {
+    use image::ImageFormat;
+    use processor::Message;
+
+    use super::*;
+
+    /// Files written by pyarrow 26 in the schemas that the hub and verl's scripts have.
+    fn foreign(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+    }
+
+    fn open(path: &Path) -> Result<Dataset, String> {
+        Dataset::open(path, &Mapping::default(), None).map_err(|error| error.to_string())
+    }
+
+    fn all(dataset: &Dataset) -> Vec<Sample> {
+        (0..dataset.len()).map(|row| dataset.get(row).unwrap()).collect()
+    }
+
+    fn row(answer: &str) -> String {
+        format!("{{\"prompt\": \"q\", \"answer\": \"{answer}\"}}\n")
+    }
+
+    #[test]
+    fn files_of_other_programs_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("images")).unwrap();
+        for name in ["a", "b"] {
+            let path = folder.path().join(format!("images/{name}.png"));
+            RgbImage::new(4, 3).save_with_format(path, ImageFormat::Png).unwrap();
+        }
+        type Expected = (&'static str, &'static [(u32, u32)], &'static str, &'static str);
+        let geometry: [Expected; 3] = [
+            ("<image>Find x.", &[(4, 3)], "3", "unknown"),
+            ("<image>Compare with <image>.", &[(2, 2), (3, 2)], r"2 \sqrt { 221 }", "unknown"),
+            ("What is 1 + 1?", &[], "2", "unknown"),
+        ];
+        let verl: [Expected; 3] = [
+            ("<image>Find x.", &[(4, 3)], "3", "hiyouga/geometry3k"),
+            ("<image><image>Which?", &[(2, 2), (3, 2)], "the second", "hiyouga/geometry3k"),
+            ("No picture.", &[], "7", "clevr"),
+        ];
+        let virl39k: [Expected; 2] = [
+            ("<image>How many?", &[(4, 3)], "5", "Geo"),
+            ("<image><image>Which?", &[(4, 3), (4, 3)], "B", "Chart"),
+        ];
+        let cases: [(&str, &[Expected]); 3] = [
+            ("geometry3k.parquet", &geometry),
+            ("verl.parquet", &verl),
+            ("virl39k.parquet", &virl39k),
+        ];
+        for (name, expected) in cases {
+            let mapping = Mapping::default();
+            let dataset = Dataset::open(&foreign(name), &mapping, Some(folder.path())).unwrap();
+            assert_eq!(dataset.len(), expected.len());
+            for (index, &(question, sizes, answer, source)) in expected.iter().enumerate().rev() {
+                let sample = dataset.get(index).unwrap();
+                let asked = sample.prompt.last().unwrap();
+                let joined = crate::data::sample::join_placeholders(&asked.content);
+                assert_eq!((asked.role.as_str(), joined.as_str()), ("user", question), "{name}");
+                assert_eq!((sample.answer.as_str(), sample.source.as_str()), (answer, source));
+                let pictures = dataset.pictures(index, &sample).unwrap();
+                let found: Vec<_> = pictures.iter().map(RgbImage::dimensions).collect();
+                assert_eq!(found, sizes, "{name}");
+            }
+        }
+        let verl = open(&foreign("verl.parquet")).unwrap();
+        let colours = verl.pictures(1, &verl.get(1).unwrap()).unwrap();
+        assert_eq!(colours[0].get_pixel(0, 0).0, [0, 0, 255]);
+        assert_eq!(verl.get(1).unwrap().prompt[0].role, "system");
+    }
+
+    #[test]
+    fn a_folder_is_its_files_in_the_order_of_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("train-00001-of-00003.jsonl", &(row("2") + &row("3")));
+        write("train-00000-of-00003.jsonl", &row("1"));
+        write("train-00002-of-00003-0a1b2c.json", "");
+        write("z.JSONL", &row("4"));
+        write("readme.md", "text");
+        write(".hidden.jsonl", "text");
+        let dataset = open(folder.path()).unwrap();
+        let answers: Vec<_> = all(&dataset).into_iter().map(|sample| sample.answer).collect();
+        assert_eq!(answers, ["1", "2", "3", "4"]);
+        assert!(!dataset.is_empty());
+        let error = dataset.get(4).unwrap_err().to_string();
+        assert!(error.contains("no row 4: the data set holds 4 rows"), "{error}");
+        write("test-00000-of-00001.jsonl", &row("5"));
+        let error = open(folder.path()).unwrap_err();
+        assert!(error.contains("several splits (test, train)"), "{error}");
+    }
+
+    #[test]
+    fn paths_of_pictures_begin_at_the_file_or_at_image_dir() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.jsonl");
+        std::fs::write(&path, r#"{"question": "q", "answer": 1, "image": "a.png"}"#).unwrap();
+        let images = folder.path().join("images");
+        std::fs::create_dir(&images).unwrap();
+        let red = RgbImage::from_pixel(1, 1, image::Rgb([255, 0, 0]));
+        red.save(images.join("a.png")).unwrap();
+        let error = open(&path).unwrap().get(0).unwrap_err().to_string();
+        for expected in ["data.jsonl, line 1: column image: ", "a.png", "image_dir"] {
+            assert!(error.contains(expected), "{error}");
+        }
+        let dataset = Dataset::open(&path, &Mapping::default(), Some(&images)).unwrap();
+        let sample = dataset.get(0).unwrap();
+        assert_eq!(sample.prompt, [Message::user(1, "q")]);
+        assert_eq!(dataset.pictures(0, &sample).unwrap(), [red]);
+        std::fs::write(images.join("a.png"), "no picture").unwrap();
+        let error = dataset.pictures(0, &sample).unwrap_err().to_string();
+        for expected in ["data.jsonl, line 1: image 1: ", "a.png", "not a picture"] {
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_data_set_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        let empty = folder.path().join("empty");
+        std::fs::create_dir(&empty).unwrap();
+        let cases = [
+            (folder.path().join("none.jsonl"), "none.jsonl: "),
+            (empty, "no .jsonl, .json or .parquet file"),
+            (write("a.csv", b"prompt,answer"), "neither .jsonl"),
+            (write("a.parquet", b"prompt,answer"), "not a whole parquet file"),
+            (write("b.parquet", b""), "not a whole parquet file"),
+            (write("a.jsonl", b"{\"text\": 1}"), "no column prompt or problem or question"),
+        ];
+        for (path, expected) in cases {
+            let error = open(&path).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+        let mapping = Mapping { answer_key: Some("solution".into()), ..Mapping::default() };
+        let error = Dataset::open(&foreign("verl.parquet"), &mapping, None).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("verl.parquet: no column solution; its columns are data"), "{error}");
+        let mapping = Mapping { answer_key: Some("extra_info".into()), ..Mapping::default() };
+        let dataset = Dataset::open(&foreign("verl.parquet"), &mapping, None).unwrap();
+        let error = dataset.get(2).unwrap_err().to_string();
+        assert!(
+            error.contains("verl.parquet, row 2 (from 0): column extra_info: an object, not"),
+            "{error}"
+        );
+    }
+}

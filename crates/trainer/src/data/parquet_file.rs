@@ -108,7 +108,7 @@ impl ParquetFile {
             None => {
                 let batch = self.decode(group, start - group.start)?;
                 cache.insert(0, Stretch { start, batch });
-                trim(&mut cache);
+                trim(&mut cache, CACHE_BYTES);
             }
         }
         let row = guarded(|| Ok(row_of(&cache[0].batch, index - start)));
@@ -147,12 +147,12 @@ impl ParquetFile {
     }
 }
 
-/// Forgets what was used longest ago, but not the first.
-fn trim(cache: &mut Vec<Stretch>) {
+/// Forgets what was used longest ago beyond `limit` bytes, but not the first.
+fn trim(cache: &mut Vec<Stretch>, limit: usize) {
     let mut bytes = 0usize;
     let kept = cache.iter().take_while(|stretch| {
         bytes = bytes.saturating_add(stretch.batch.get_array_memory_size());
-        bytes <= CACHE_BYTES
+        bytes <= limit
     });
     let kept = kept.count().max(1);
     cache.truncate(kept);
@@ -199,4 +199,110 @@ fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Strin
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err("its bytes are damaged".into()),
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Int64Array, StringArray};
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::properties::WriterProperties;
+
+    use super::*;
+    use crate::data::columns::Mapping;
+
+    fn batch(rows: usize) -> RecordBatch {
+        let prompts = (0..rows).map(|row| format!("question {row}"));
+        let columns: [(&str, ArrayRef); 3] = [
+            ("prompt", Arc::new(StringArray::from_iter_values(prompts))),
+            ("answer", Arc::new(Int64Array::from_iter_values(0..rows as i64))),
+            ("unused", Arc::new(StringArray::from_iter_values((0..rows).map(|_| "x")))),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
+    /// A parquet file with row groups of `group` rows.
+    fn file(rows: usize, group: usize) -> Vec<u8> {
+        let batch = batch(rows);
+        let properties =
+            WriterProperties::builder().set_max_row_group_row_count(Some(group)).build();
+        let mut bytes = Vec::new();
+        let mut writer =
+            ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        bytes
+    }
+
+    fn open(folder: &Path, bytes: &[u8]) -> Result<ParquetFile, DataError> {
+        let path = folder.join("a.parquet");
+        std::fs::write(&path, bytes).unwrap();
+        ParquetFile::open(&path, &Columns::new(&Mapping::default()))
+    }
+
+    #[test]
+    fn rows_in_any_order_are_those_in_file_order() {
+        let folder = tempfile::tempdir().unwrap();
+        for (rows, group) in [(100, 7), (3000, 2500), (1, 1), (0, 1)] {
+            let file = open(folder.path(), &file(rows, group)).unwrap();
+            assert_eq!(file.len(), rows);
+            // 37 shares no factor with the numbers of rows, so this visits each row once.
+            for row in (0..rows).map(|row| row * 37 % rows).chain(0..rows) {
+                let expected = [
+                    ("prompt".into(), Cell::Text(format!("question {row}"))),
+                    ("answer".into(), Cell::Scalar(row.to_string())),
+                ];
+                assert_eq!(file.row(row).unwrap(), Cell::Struct(expected.to_vec()));
+            }
+            let error = file.row(rows).unwrap_err().to_string();
+            assert!(error.contains(&format!("holds {rows} rows")), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_was_used_longest_ago_is_forgotten() {
+        let stretch = |start| Stretch { start, batch: batch(100) };
+        let bytes = stretch(0).batch.get_array_memory_size();
+        for (limit, kept) in [(3 * bytes, 3), (2 * bytes + 1, 2), (1, 1)] {
+            let mut cache = vec![stretch(2), stretch(0), stretch(1)];
+            trim(&mut cache, limit);
+            let starts: Vec<_> = cache.iter().map(|stretch| stretch.start).collect();
+            assert_eq!(starts, [2, 0, 1][..kept]);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = open(folder.path(), &file(30, 10)).unwrap();
+        for (row, starts) in [(5, vec![0]), (25, vec![20, 0]), (9, vec![0, 20])] {
+            file.row(row).unwrap();
+            let cache = file.cache.lock().unwrap();
+            assert_eq!(cache.iter().map(|stretch| stretch.start).collect::<Vec<_>>(), starts);
+        }
+    }
+
+    #[test]
+    fn damaged_files_are_errors_and_never_panics() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = file(20, 8);
+        let mut failures = 0;
+        for place in (0..good.len()).step_by(STEP) {
+            for value in [0, 0xff, good[place] ^ 1, good[place] ^ 0x80] {
+                let mut bytes = good.clone();
+                bytes[place] = value;
+                let read = open(folder.path(), &bytes)
+                    .and_then(|file| (0..file.len().min(40)).try_for_each(|row| file.row(row).map(drop)));
+                if let Err(error) = read {
+                    failures += 1;
+                    assert!(error.to_string().contains("a.parquet"), "{error}");
+                }
+            }
+        }
+        assert!(failures > 0);
+        for end in [0, 3, 4, 8, good.len() / 2, good.len() - 1] {
+            let error = open(folder.path(), &good[..end]).unwrap_err().to_string();
+            assert!(error.contains("not a whole parquet file"), "{error}");
+        }
+    }
+
+    /// Damages one byte in so many.
+    const STEP: usize = 1;
 }
