@@ -5,8 +5,10 @@ use std::ops::ControlFlow;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData};
-use generation::{GenerateOptions, generate_blocking, score_backward};
+use burn::tensor::{Device, Tensor};
+use generation::{
+    Activations, GenerateOptions, RecordOptions, Recording, ScoreCotangents, generate_blocking,
+};
 use qwen2_5_vl::{Prompt, Qwen2_5_VL};
 
 use crate::reference::{Arrays, case, distance, ids, model, model_in, read, values};
@@ -164,10 +166,13 @@ fn scores_and_every_gradient_at_a_temperature_equal_pytorch() {
     let (cotangents, _) = arrays.floats("scoring.cotangents");
     let (mask, _) = arrays.integers("scoring.response_mask");
     let cotangents: Vec<f32> = cotangents.iter().zip(&mask).map(|(c, &m)| c * m as f32).collect();
-    let cotangents =
-        Tensor::<2>::from_data(TensorData::new(cotangents, [shape[0], shape[1]]), &device);
-    let (scores, gradients) =
-        score_backward(&model, &[case(1)], &responses, temperature, cotangents).unwrap();
+    let zeros = vec![0.0; cotangents.len()];
+    let options =
+        RecordOptions { temperature, activations: Activations::Recomputed, train_vision: true };
+    let recording = Recording::new(&model, &[case(1)], &responses, options).unwrap();
+    let scores = recording.scores(&model);
+    let cotangents = ScoreCotangents { logprobs: &cotangents, entropies: &zeros, divergences: &[] };
+    let gradients = recording.backward(&model, &cotangents);
     for (found, name) in [(scores.logprobs, "logprobs"), (scores.entropies, "entropy")] {
         let (expected, found) = (arrays.floats(&format!("scoring.{name}")).0, values(found));
         for (row, &length) in lengths.iter().enumerate() {

@@ -5,6 +5,8 @@ mod commands;
 mod extra;
 mod gradient;
 mod hub;
+mod objective;
 mod parity;
 mod reference;
+mod train;
 mod weights;

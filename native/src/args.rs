@@ -1,10 +1,7 @@
 //! Arguments that several commands share.
 
-use std::path::PathBuf;
-
 use burn::tensor::{DType, Device};
 use clap::{Args, ValueEnum};
-use processor::PretrainedFiles;
 
 use crate::device::{DeviceChoice, Opened};
 use crate::failure::Failure;
@@ -12,7 +9,8 @@ use crate::failure::Failure;
 /// Which model to load, and where.
 #[derive(Args)]
 pub struct ModelArgs {
-    /// Folder in Hugging Face layout, or hub id such as Qwen/Qwen2.5-VL-3B-Instruct
+    /// Folder in Hugging Face layout, or hub id such as Qwen/Qwen2.5-VL-3B-Instruct; by default
+    /// the small demo model that reads coloured shapes
     #[arg(long, short)]
     pub model: Option<String>,
     /// auto, cpu, wgpu, vulkan, metal or cuda, and which one of several: cuda:1
@@ -58,18 +56,4 @@ impl ModelArgs {
 /// Whether a device computes in a float format.
 pub fn supports(device: &Device, dtype: DType) -> bool {
     device.supports_dtype(dtype)
-}
-
-/// Reads the files of a model folder that describe its processor.
-pub fn processor_files(folder: &std::path::Path) -> Result<PretrainedFiles, Failure> {
-    let optional = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
-    let tokenizer: PathBuf = folder.join("tokenizer.json");
-    Ok(PretrainedFiles {
-        tokenizer_json: std::fs::read(&tokenizer)
-            .map_err(crate::failure::about(tokenizer.display()))?,
-        tokenizer_config_json: optional("tokenizer_config.json"),
-        preprocessor_config_json: optional("preprocessor_config.json"),
-        chat_template_jinja: optional("chat_template.jinja"),
-        chat_template_json: optional("chat_template.json"),
-    })
 }

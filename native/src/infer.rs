@@ -2,8 +2,7 @@
 
 use std::io::{IsTerminal, Read, Write};
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -13,9 +12,12 @@ use processor::{INSTRUCTION, Message, decode};
 use qwen2_5_vl::Prompt;
 
 use crate::args::ModelArgs;
+use crate::device::Opened;
 use crate::failure::{Failure, about};
+use crate::interrupt::on_interrupt;
 use crate::output::{self, Timing, Usage};
-use crate::pretrained::Pretrained;
+use crate::pretrained;
+use trainer::pretrained::Pretrained;
 
 #[derive(Args)]
 pub struct Infer {
@@ -83,7 +85,7 @@ impl Infer {
         let spinner = if show { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         spinner.enable_steady_tick(Duration::from_millis(100));
         spinner.set_message("loading the model");
-        let loaded = Pretrained::load(&self.model, show)?;
+        let (loaded, device) = pretrained::load(&self.model, show)?;
         let mut timing = Timing { load: start.elapsed().as_secs_f64(), ..Default::default() };
 
         let question = match self.plain {
@@ -103,9 +105,9 @@ impl Infer {
             prompt_tokens: prompt.input_ids.len(),
             image_tokens: prompt.input_ids.iter().filter(|&&id| id == image_token).count(),
         };
-        let options = self.options(&loaded, usage)?;
+        let options = self.options(&loaded, &device, usage)?;
         let completions = {
-            let cancelled = on_interrupt();
+            let cancelled = on_interrupt("");
             let mut streams: Vec<_> =
                 (0..self.n).map(|_| loaded.processor.tokenizer.decode_stream(true)).collect();
             let stream = self.n == 1 && !self.json_output();
@@ -151,7 +153,12 @@ impl Infer {
         self.json || self.logprobs > 0
     }
 
-    fn options(&self, loaded: &Pretrained, usage: Usage) -> Result<GenerateOptions, Failure> {
+    fn options(
+        &self,
+        loaded: &Pretrained,
+        device: &Opened,
+        usage: Usage,
+    ) -> Result<GenerateOptions, Failure> {
         let text = &loaded.model.config().text_config;
         let room = text.max_position_embeddings.saturating_sub(usage.prompt_tokens);
         if room == 0 {
@@ -180,7 +187,8 @@ impl Infer {
             eos_token_ids: loaded.eos_token_ids(),
             never_sampled: loaded.processor.never_sampled(text.vocab_size),
             details: self.json_output().then_some(Details { top_logprobs: self.logprobs }),
-            read_step: loaded.device.read_step(),
+            read_step: device.read_step(),
+            ..Default::default()
         })
     }
 }
@@ -200,17 +208,4 @@ fn print(text: &str) {
     if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
         std::process::exit(0);
     }
-}
-
-/// Set by the first Ctrl-C, which ends the response; the second ends the program.
-fn on_interrupt() -> Arc<AtomicBool> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let set = flag.clone();
-    // Without a handler Ctrl-C still ends the program.
-    let _ = ctrlc::set_handler(move || {
-        if set.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    });
-    flag
 }

@@ -2,12 +2,16 @@
 
 mod args;
 mod bench;
+mod data;
+mod demo;
 mod device;
 mod devices;
 mod failure;
 mod infer;
+mod interrupt;
 mod output;
 mod pretrained;
+mod train;
 
 use clap::{Parser, Subcommand};
 
@@ -23,8 +27,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Train by reinforcement learning; without arguments the demo, on the best device found
+    Train(train::Train),
+    /// Warm-start a model on worked responses
+    Sft(train::Sft),
     /// Answer a question about pictures
     Infer(infer::Infer),
+    /// Make data sets and look into them
+    Data(data::Data),
     /// List the devices found and the number formats they support
     Devices(devices::Devices),
     /// Time vision encoding, prefill and decoding on random weights
@@ -33,7 +43,10 @@ enum Command {
 
 fn main() {
     let result = match Cli::parse().command {
+        Command::Train(command) => command.run(),
+        Command::Sft(command) => command.run(),
         Command::Infer(command) => command.run(),
+        Command::Data(command) => command.run(),
         Command::Devices(command) => command.run(),
         Command::Bench(command) => command.run(),
     };

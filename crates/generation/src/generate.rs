@@ -23,6 +23,9 @@ pub struct GenerateOptions {
     pub never_sampled: Vec<u32>,
     /// Log-probability and entropy of each token; None leaves them out and saves their cost.
     pub details: Option<Details>,
+    /// Random stream of the first row; the others follow. Rows with the same seed and stream draw
+    /// the same, whatever batch they are in.
+    pub first_stream: u64,
     /// Keys that attention reads are rounded up to a multiple of this; see [`KvCache::new`].
     pub read_step: usize,
 }
@@ -43,6 +46,7 @@ impl Default for GenerateOptions {
             eos_token_ids: Vec::new(),
             never_sampled: Vec::new(),
             details: None,
+            first_stream: 0,
             read_step: 1,
         }
     }
@@ -129,7 +133,7 @@ pub async fn generate(
     let ids: Vec<&[u32]> = prompts.iter().map(|prompt| prompt.input_ids.as_slice()).collect();
     let vocab_size = model.config().text_config.vocab_size;
     let mut sampler = Sampler::new(
-        &options.sampling,
+        (&options.sampling, options.first_stream),
         &ids,
         options.n,
         &options.never_sampled,

@@ -4,14 +4,17 @@
 
 mod config;
 mod generate;
+mod head;
+mod layers;
+mod recording;
 mod sampling;
 mod score;
-mod score_backward;
 
 pub use config::GenerationConfig;
 #[cfg(not(target_arch = "wasm32"))]
 pub use generate::generate_blocking;
 pub use generate::{Completion, Details, Finish, GenerateError, GenerateOptions, Token, generate};
+pub use head::{Divergence, divergence};
+pub use recording::{Activations, RecordOptions, Recording, ScoreCotangents};
 pub use sampling::SamplingParams;
 pub use score::{Scores, score, token_scores};
-pub use score_backward::score_backward;

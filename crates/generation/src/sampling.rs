@@ -85,7 +85,7 @@ pub(crate) struct Sampler {
 
 impl Sampler {
     pub fn new(
-        params: &SamplingParams,
+        (params, first_stream): (&SamplingParams, u64),
         prompts: &[&[u32]],
         responses: usize,
         never_sampled: &[u32],
@@ -111,7 +111,7 @@ impl Sampler {
         };
         Self {
             params: params.clone(),
-            streams: (0..rows as u64).map(stream).collect(),
+            streams: (first_stream..first_stream + rows as u64).map(stream).collect(),
             forbidden: Tensor::from_data(
                 TensorData::new(forbidden, [1, vocab_size]),
                 (device, DType::F32),

@@ -148,9 +148,14 @@ impl Qwen2_5_VL {
     ///
     /// - output: `[visual tokens, hidden_size]`
     pub fn image_features(&self, batch: &PromptBatch) -> Option<Tensor<2>> {
-        let pixels = cast(batch.pixel_values.clone()?, self.dtype);
+        let pixels = self.pixels(batch)?;
         let plan = self.visual.plan(&batch.image_grid_thw, &self.device());
         Some(self.visual.forward(pixels, &plan))
+    }
+
+    /// Patches of the batch's images in the dtype of computation, `[patches, patch_dim]`.
+    pub fn pixels(&self, batch: &PromptBatch) -> Option<Tensor<2>> {
+        batch.pixel_values.clone().map(|pixels| cast(pixels, self.dtype))
     }
 
     /// Token embeddings with the visual tokens put in their places.
@@ -174,7 +179,19 @@ impl Qwen2_5_VL {
     ///
     /// - output: hidden states before the last norm, `[prompts, longest, hidden_size]`
     pub fn prefill(&self, batch: &PromptBatch) -> (Tensor<3>, Prefix) {
-        let mut hidden = self.embed_prompts(batch, self.image_features(batch));
+        self.prefill_embedded(batch, self.embed_prompts(batch, self.image_features(batch)))
+    }
+
+    /// As [`Self::prefill`], from [`Self::embed_prompts`] on.
+    ///
+    /// # Shapes
+    ///
+    /// - hidden, output: `[prompts, longest, hidden_size]`
+    pub fn prefill_embedded(
+        &self,
+        batch: &PromptBatch,
+        mut hidden: Tensor<3>,
+    ) -> (Tensor<3>, Prefix) {
         let pass = Pass { rope: &batch.rope, responses: 1, mask: &batch.causal };
         let mut layers = Vec::with_capacity(self.model.layers.len());
         for layer in &self.model.layers {

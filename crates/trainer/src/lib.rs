@@ -1,1 +1,25 @@
-//! The trainer.
+//! CPPO training on native devices: data, rollouts, updates, checkpoints, metrics, evaluation.
+//!
+//! Data walks one way: [`data`] → [`rollout`] → reward → [`update`] → [`checkpoint`];
+//! [`train()`] is the loop, readable top to bottom.
+
+pub mod checkpoint;
+pub mod config;
+pub mod data;
+pub mod evaluate;
+pub mod hooks;
+pub mod metrics;
+pub mod optim;
+pub mod pieces;
+pub mod pretrained;
+pub mod rollout;
+pub mod run;
+pub mod sft;
+pub mod tokenizer;
+pub mod train;
+pub mod update;
+pub mod view;
+
+pub use sft::sft;
+pub use tokenizer::train_tokenizer;
+pub use train::{Outcome, TrainError, train};

@@ -20,6 +20,6 @@ pub(crate) fn canonical_key(key: &str) -> String {
 }
 
 /// The checkpoint's name for a path in our module tree: `merger.mlp` skips the activation.
-pub(crate) fn checkpoint_key(path: &[String]) -> String {
+pub fn checkpoint_key(path: &[String]) -> String {
     path.join(".").replace("merger.mlp.1.", "merger.mlp.2.")
 }

@@ -12,7 +12,7 @@ const SECONDS: &str = "timing_s/step";
 /// Label, metric and meaning of what a line shows.
 const COLUMNS: [(&str, &str, &str); 6] = [
     ("score", "critic/score/mean", "mean reward"),
-    ("acc", "critic/accuracy/mean", "mean accuracy"),
+    ("acc", "reward/accuracy", "mean accuracy"),
     ("len", "response_length/mean", "tokens per response"),
     ("kl", "actor/kl_loss", "distance from the reference"),
     ("cpl", "actor/cpl_loss", "contrastive perception loss"),
@@ -143,7 +143,7 @@ mod tests {
     fn metrics() -> Metrics {
         Metrics::from_iter([
             ("critic/score/mean", 0.7104),
-            ("critic/accuracy/mean", 0.68),
+            ("reward/accuracy", 0.68),
             ("response_length/mean", 25.32),
             ("actor/kl_loss", 0.002),
             ("actor/cpl_loss", 0.24),

@@ -1,0 +1,154 @@
+//! Scoring that can be differentiated later: a forward now, a backward once the cotangents are known.
+
+use burn::module::Module;
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::{DType, Int, Tensor, TensorData};
+use qwen2_5_vl::{Prompt, PromptBatch, PromptError, Qwen2_5_VL};
+
+use crate::head::{self, Divergence};
+use crate::layers::Layers;
+use crate::score::{Scores, predictors, response_ids, score_hidden};
+
+/// How a backward gets its activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activations {
+    /// Every operation's are kept from the forward: fastest.
+    Stored,
+    /// Each layer's input is kept, and the layer runs again in backward: least memory.
+    Recomputed,
+}
+
+/// What a backward needs besides the cotangents.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordOptions {
+    /// Divides the logits.
+    pub temperature: f64,
+    /// Memory against time.
+    pub activations: Activations,
+    /// False leaves the vision tower without gradient, and skips its backward.
+    pub train_vision: bool,
+}
+
+/// Derivatives of a loss by the scores, row-major `[responses, tokens]`.
+#[derive(Clone, Copy, Debug)]
+pub struct ScoreCotangents<'a> {
+    /// By the log-probabilities.
+    pub logprobs: &'a [f32],
+    /// By the entropies.
+    pub entropies: &'a [f32],
+    /// By divergences between this recording's distributions and another's.
+    pub divergences: &'a [Divergence<'a>],
+}
+
+/// The forward pass of prompts and responses, ready for a backward.
+#[derive(Debug)]
+pub struct Recording {
+    options: RecordOptions,
+    ids: Tensor<2, Int>,
+    /// Hidden states from which the tokens were predicted, `[responses · tokens, hidden_size]`.
+    predicting: Tensor<2>,
+    activations: Kept,
+}
+
+#[derive(Debug)]
+enum Kept {
+    /// `predicting` as the end of its graph.
+    Graph(Tensor<2>),
+    Layers(Box<Layers>),
+}
+
+impl Recording {
+    /// Runs prompts and responses through `model`, which must be on an autodiff device.
+    ///
+    /// `responses` holds the same number of responses for each prompt, prompt after prompt.
+    ///
+    /// # Errors
+    ///
+    /// When a prompt does not fit the model, or there are no responses.
+    pub fn new(
+        model: &Qwen2_5_VL,
+        prompts: &[Prompt],
+        responses: &[Vec<u32>],
+        options: RecordOptions,
+    ) -> Result<Self, PromptError> {
+        let plain = model.valid();
+        let ids = response_ids(&plain, prompts.len(), responses)?;
+        let (predicting, activations) = match options.activations {
+            Activations::Recomputed => {
+                let layers = Layers::forward(&plain, plain.batch(prompts)?, ids.clone());
+                (layers.predicting(&plain), Kept::Layers(Box::new(layers)))
+            }
+            Activations::Stored => {
+                let batch = plain.batch(prompts)?;
+                let end = graph(model, &plain, &batch, ids.clone(), options.train_vision);
+                (end.clone().inner(), Kept::Graph(end))
+            }
+        };
+        Ok(Self { options, ids, predicting, activations })
+    }
+
+    /// Log-probability and entropy of each response token.
+    pub fn scores(&self, model: &Qwen2_5_VL) -> Scores {
+        let (ids, temperature) = (self.ids.clone(), self.options.temperature);
+        score_hidden(&model.valid(), self.predicting.clone(), ids, temperature)
+    }
+
+    /// The hidden states that another recording's [`Divergence`] refers to.
+    pub fn predicting(&self) -> &Tensor<2> {
+        &self.predicting
+    }
+
+    /// Gradient of `Σ score · cotangent` for every parameter.
+    pub fn backward(self, model: &Qwen2_5_VL, cotangents: &ScoreCotangents) -> GradientsParams {
+        let mut sum = Sum { model, gradients: GradientsAccumulator::new() };
+        let targets = self.ids.clone().reshape([-1]);
+        let temperature = self.options.temperature;
+        let d_predicting =
+            head::backward(&mut sum, self.predicting, targets, temperature, cotangents);
+        match self.activations {
+            Kept::Graph(end) => {
+                sum.add((end * d_predicting).sum().backward());
+            }
+            Kept::Layers(layers) => {
+                layers.backward(&mut sum, self.ids, d_predicting, self.options.train_vision);
+            }
+        }
+        sum.gradients.grads()
+    }
+}
+
+/// The whole forward as one graph, up to the hidden states that predict the response tokens.
+fn graph(
+    model: &Qwen2_5_VL,
+    plain: &Qwen2_5_VL,
+    batch: &PromptBatch,
+    ids: Tensor<2, Int>,
+    train_vision: bool,
+) -> Tensor<2> {
+    let features = match train_vision {
+        true => model.image_features(batch),
+        false => plain.image_features(batch),
+    };
+    let (hidden, prefix) = model.prefill_embedded(batch, model.embed_prompts(batch, features));
+    predictors(model.last_hidden(hidden, batch), model.respond(ids, &prefix))
+}
+
+/// Gradients of a model's parameters, added up stage by stage.
+pub(crate) struct Sum<'a> {
+    pub model: &'a Qwen2_5_VL,
+    pub gradients: GradientsAccumulator<Qwen2_5_VL>,
+}
+
+impl Sum<'_> {
+    pub fn add(&mut self, gradients: burn::tensor::Gradients) {
+        let gradients = GradientsParams::from_grads(gradients, self.model);
+        self.gradients.accumulate(self.model, gradients);
+    }
+}
+
+/// Numbers from the host, on the model's device without autodiff.
+pub(crate) fn floats(values: Vec<f32>, model: &Qwen2_5_VL) -> Tensor<1> {
+    let length = values.len();
+    let device = model.device().without_autodiff();
+    Tensor::from_data(TensorData::new(values, [length]), (&device, DType::F32))
+}

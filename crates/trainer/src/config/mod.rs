@@ -1,0 +1,11 @@
+//! The configuration of a run: one typed tree, read from YAML and dotted overrides.
+
+mod check;
+mod load;
+mod schema;
+
+pub use load::{ConfigError, load, to_yaml};
+pub use schema::{
+    Augment, DataConfig, GymConfig, Logger, ModelConfig, OptimConfig, Overlong, Resume,
+    RolloutConfig, Schedule, SftConfig, TrainConfig, TrainerConfig,
+};

@@ -1,0 +1,131 @@
+//! Where examples come from, and in which order.
+
+use std::path::Path;
+
+use gym::{Gym, Split};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::{DataError, Dataset, Picture, Sample};
+use crate::config::DataConfig;
+use crate::rollout::mixed;
+
+/// Examples by number.
+pub enum Source {
+    /// Drawn as they are asked for, without end.
+    Gym(Gym, Split),
+    /// Those of files.
+    Files(Box<Dataset>),
+}
+
+impl Source {
+    /// Opens `data.train` or `data.val`; None where `path` is empty.
+    ///
+    /// # Errors
+    ///
+    /// When the files are missing or not what they should be.
+    pub fn open(path: &str, split: Split, config: &DataConfig) -> Result<Option<Self>, DataError> {
+        Ok(match path {
+            "" => None,
+            "gym" => {
+                let gym = &config.gym;
+                let (families, difficulty) = (gym.families.clone(), gym.difficulty);
+                Some(Self::Gym(Gym { families, difficulty, seed: gym.seed }, split))
+            }
+            path => {
+                let image_dir = config.image_dir.as_deref();
+                let dataset = Dataset::open(Path::new(path), &config.mapping, image_dir)?;
+                Some(Self::Files(Box::new(dataset)))
+            }
+        })
+    }
+
+    /// Examples in all; None for no end.
+    pub fn len(&self) -> Option<usize> {
+        match self {
+            Self::Gym(..) => None,
+            Self::Files(dataset) => Some(dataset.len()),
+        }
+    }
+
+    /// Whether there are no examples at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == Some(0)
+    }
+
+    /// One example.
+    ///
+    /// # Errors
+    ///
+    /// When its row cannot be used.
+    pub fn sample(&mut self, index: usize) -> Result<Sample, DataError> {
+        match self {
+            Self::Files(dataset) => dataset.get(index),
+            Self::Gym(gym, split) => {
+                let item = gym.item(*split, index as u64);
+                Ok(Sample {
+                    prompt: vec![processor::Message::user(1, item.question)],
+                    images: vec![Picture::Decoded(item.picture)],
+                    answer: item.answer,
+                    response: Some(item.response),
+                    seen: item.seen,
+                    source: format!("gym/{}", item.family),
+                })
+            }
+        }
+    }
+}
+
+/// Which example stands at which place of training: each epoch is a new seeded permutation.
+pub struct Order {
+    length: Option<usize>,
+    seed: u64,
+    epoch: Option<(usize, Vec<u32>)>,
+}
+
+impl Order {
+    /// The order of `length` examples, or of examples without end.
+    pub fn new(length: Option<usize>, seed: u64) -> Self {
+        Self { length, seed, epoch: None }
+    }
+
+    /// Number of the example at a place, counted over all epochs.
+    pub fn index(&mut self, place: usize) -> usize {
+        let Some(length) = self.length else { return place };
+        let epoch = place / length;
+        if self.epoch.as_ref().is_none_or(|(other, _)| *other != epoch) {
+            let mut order: Vec<u32> = (0..length as u32).collect();
+            order.shuffle(&mut ChaCha8Rng::seed_from_u64(mixed(self.seed, epoch as u64)));
+            self.epoch = Some((epoch, order));
+        }
+        let (_, order) = self.epoch.as_ref().expect("made above");
+        order[place % length] as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_epoch_visits_every_example_once_in_another_order() {
+        let mut order = Order::new(Some(50), 7);
+        let visits: Vec<usize> = (0..100).map(|place| order.index(place)).collect();
+        let (first, second) = visits.split_at(50);
+        for epoch in [first, second] {
+            let mut sorted = epoch.to_vec();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..50).collect::<Vec<_>>());
+        }
+        assert_ne!(first, second);
+        // Any place can be asked for first, so a run resumes in the middle of an epoch.
+        assert_eq!(Order::new(Some(50), 7).index(73), visits[73]);
+        assert_ne!(Order::new(Some(50), 8).index(73), 1 + visits[73]);
+    }
+
+    #[test]
+    fn examples_without_end_come_as_they_are_numbered() {
+        assert_eq!(Order::new(None, 7).index(123), 123);
+    }
+}

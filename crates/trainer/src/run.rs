@@ -1,0 +1,289 @@
+//! The run folder: configuration, metrics, responses and checkpoints.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use burn::tensor::Device;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::checkpoint::{CheckpointError, Checkpoints, TrainerState, load_optimizer, load_policy};
+use crate::config::{Logger, Resume, TrainerConfig, to_yaml};
+use crate::evaluate::Validation;
+use crate::metrics::Metrics;
+use crate::metrics::jsonl::{JsonlWriter, truncate_after};
+use crate::metrics::tensorboard::EventWriter;
+use crate::optim::Optim;
+use crate::pretrained::Pretrained;
+use crate::rollout::Group;
+
+/// Why a run folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum RunError {
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error(
+        "{} holds a run already; choose another trainer.run_dir, or trainer.resume=auto to go on",
+        path.display()
+    )]
+    Occupied { path: PathBuf },
+    #[error(
+        "{} holds a run with another configuration ({keys}); choose another trainer.run_dir, or \
+         the configuration in its config.yaml",
+        path.display()
+    )]
+    Changed { path: PathBuf, keys: String },
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// Keys that a run may change when it goes on: they do not change what it computes.
+const FREE_KEYS: [&str; 11] = [
+    "trainer.run_dir",
+    "trainer.device",
+    "trainer.total_steps",
+    "trainer.epochs",
+    "trainer.save_every",
+    "trainer.eval_every",
+    "trainer.keep",
+    "trainer.resume",
+    "trainer.recompute",
+    "trainer.dump_rollouts",
+    "trainer.loggers",
+];
+
+/// An open run folder.
+pub struct Run {
+    folder: PathBuf,
+    checkpoints: Checkpoints,
+    resume: Option<(PathBuf, TrainerState)>,
+    keep: usize,
+    metrics: Option<JsonlWriter>,
+    events: Option<EventWriter>,
+}
+
+impl Run {
+    /// Opens or makes the folder, and finds the checkpoint to go on from.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written to, or holds a run of another configuration.
+    pub fn open(config: &impl Serialize, trainer: &TrainerConfig) -> Result<Self, RunError> {
+        let folder = trainer.run_dir.clone();
+        let failed = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| RunError::Io { path, source }
+        };
+        std::fs::create_dir_all(&folder).map_err(failed(&folder))?;
+        let checkpoints = Checkpoints::new(&folder);
+        let path = folder.join("config.yaml");
+        let text = to_yaml(config);
+        let mut resume = None;
+        if let Ok(before) = std::fs::read_to_string(&path) {
+            if trainer.resume == Resume::Never {
+                return Err(RunError::Occupied { path: folder });
+            }
+            let keys = changed_keys(&before, &text);
+            if !keys.is_empty() {
+                return Err(RunError::Changed { path: folder, keys: keys.join(", ") });
+            }
+            let (found, damaged) = checkpoints.newest()?;
+            for error in damaged {
+                eprintln!("warning: {error}; taking the one before it");
+            }
+            resume = found;
+        }
+        let temporary = tempfile::NamedTempFile::new_in(&folder).map_err(failed(&folder))?;
+        std::fs::write(temporary.path(), text).map_err(failed(&path))?;
+        temporary.persist(&path).map_err(|error| failed(&path)(error.error))?;
+
+        let step = resume.as_ref().map_or(0, |(_, state)| state.step);
+        let logs = |logger| trainer.loggers.contains(&logger);
+        let metrics = match logs(Logger::Jsonl) {
+            false => None,
+            true => {
+                let path = folder.join("metrics.jsonl");
+                // Without a checkpoint the run starts anew, and so do its metrics.
+                let opened = match (&resume, path.exists()) {
+                    (Some(_), true) => truncate_after(&path, step as u64),
+                    (None, true) => std::fs::remove_file(&path),
+                    (_, false) => Ok(()),
+                };
+                let opened = opened.and_then(|()| JsonlWriter::open(&path));
+                Some(opened.map_err(failed(&path))?)
+            }
+        };
+        let events = match logs(Logger::Tensorboard) {
+            false => None,
+            true => Some(
+                EventWriter::create(&folder, wall_time(), step as u64).map_err(failed(&folder))?,
+            ),
+        };
+        Ok(Self { folder, checkpoints, resume, keep: trainer.keep, metrics, events })
+    }
+
+    /// Loads the checkpoint to go on from, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn resume(
+        &mut self,
+        optim: &mut Optim,
+        device: &Device,
+    ) -> Result<Option<(Pretrained, TrainerState)>, CheckpointError> {
+        let Some((path, state)) = self.resume.take() else { return Ok(None) };
+        load_optimizer(optim, &path, device)?;
+        Ok(Some((load_policy(&path, device)?, state)))
+    }
+
+    /// Writes the metrics of a step.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be written to.
+    pub fn log(&mut self, step: usize, metrics: &Metrics) -> Result<(), RunError> {
+        let failed = |source| RunError::Io { path: self.folder.clone(), source };
+        if let Some(writer) = &mut self.metrics {
+            writer.write(step as u64, metrics).map_err(failed)?;
+        }
+        if let Some(writer) = &mut self.events {
+            writer.write(step as u64, wall_time(), metrics).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the responses of a step to `rollouts/step_N.jsonl`, in verl's columns.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be written to.
+    pub fn dump(&self, step: usize, groups: &[Group]) -> Result<(), RunError> {
+        let folder = self.folder.join("rollouts");
+        let path = folder.join(format!("step_{step}.jsonl"));
+        let write = || {
+            std::fs::create_dir_all(&folder)?;
+            let file = tempfile::NamedTempFile::new_in(&folder)?;
+            let mut writer = std::io::BufWriter::new(file);
+            for line in groups.iter().flat_map(|group| dump_lines(step, group)) {
+                writeln!(writer, "{line}")?;
+            }
+            let file = writer.into_inner().map_err(|error| error.into_error())?;
+            file.persist(&path).map_err(|error| error.error)?;
+            Ok(())
+        };
+        write().map_err(|source| RunError::Io { path: path.clone(), source })
+    }
+
+    /// Writes a checkpoint, and removes those no longer kept.
+    ///
+    /// # Errors
+    ///
+    /// When the disk is full or not writable; the checkpoints before it stay.
+    pub fn save(
+        &self,
+        policy: &Pretrained,
+        optim: &Optim,
+        state: &TrainerState,
+    ) -> Result<(), CheckpointError> {
+        self.checkpoints.save(policy, optim, state)?;
+        let best = state.best.map(|(_, step)| step);
+        if best == Some(state.step) {
+            self.checkpoints.point("best", state.step)?;
+        }
+        self.checkpoints.prune(self.keep, best)
+    }
+
+    /// The first and the last validation accuracy of `metrics.jsonl`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn accuracy(&self) -> Result<Option<(f64, f64)>, RunError> {
+        if self.metrics.is_none() {
+            return Ok(None);
+        }
+        let path = self.folder.join("metrics.jsonl");
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| RunError::Io { path: path.clone(), source })?;
+        let mut found = text.lines().filter_map(|line| {
+            serde_json::from_str::<Value>(line).ok()?[Validation::ACCURACY].as_f64()
+        });
+        let first = found.next();
+        Ok(first.map(|first| (first, found.last().unwrap_or(first))))
+    }
+}
+
+fn dump_lines(step: usize, group: &Group) -> impl Iterator<Item = Value> {
+    group.responses.iter().map(move |response| {
+        json!({
+            "step": step,
+            "index": group.example.index,
+            "input": group.example.question,
+            "output": response.text,
+            "gts": group.example.answer,
+            "answer": response.reward.answer,
+            "score": response.reward.score,
+            "acc": response.reward.accuracy,
+            "format": response.reward.format,
+            "advantage": response.advantage,
+            "tokens": response.ids.len(),
+        })
+    })
+}
+
+fn wall_time() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+}
+
+/// Dotted keys whose values differ between two configurations and may not.
+fn changed_keys(before: &str, now: &str) -> Vec<String> {
+    let parse = |text: &str| yaml_serde::from_str::<Value>(text).unwrap_or(Value::Null);
+    let mut keys = Vec::new();
+    differences("", &parse(before), &parse(now), &mut keys);
+    keys.retain(|key| !FREE_KEYS.iter().any(|free| key.as_str() == *free));
+    keys
+}
+
+fn differences(path: &str, before: &Value, now: &Value, keys: &mut Vec<String>) {
+    match (before, now) {
+        (Value::Object(before), Value::Object(now)) => {
+            let names: std::collections::BTreeSet<&String> =
+                before.keys().chain(now.keys()).collect();
+            for name in names {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                let value = |map: &serde_json::Map<String, Value>| {
+                    map.get(name).cloned().unwrap_or(Value::Null)
+                };
+                differences(&path, &value(before), &value(now), keys);
+            }
+        }
+        _ if before != now => keys.push(path.to_string()),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_change_the_computation_are_named() {
+        let before = "optim: {lr: 1.0, betas: [1, 2]}\ntrainer: {total_steps: 3, batch_prompts: 4}";
+        let cases = [
+            (
+                "optim: {lr: 1.0, betas: [1, 2]}\ntrainer: {total_steps: 9, batch_prompts: 4}",
+                vec![],
+            ),
+            (
+                "optim: {lr: 2.0, betas: [1, 3]}\ntrainer: {total_steps: 3, batch_prompts: 5}",
+                vec!["optim.betas", "optim.lr", "trainer.batch_prompts"],
+            ),
+        ];
+        for (now, expected) in cases {
+            assert_eq!(changed_keys(before, now), expected);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `cppo train` and `cppo sft`
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use burn::tensor::DType;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::de::DeserializeOwned;
+use trainer::config::{Logger, ModelConfig, SftConfig, TrainConfig, TrainerConfig, load};
+use trainer::hooks::Hooks;
+use trainer::metrics::console::{Console, colour_wanted};
+use trainer::pretrained::Pretrained;
+use trainer::{Outcome, TrainError};
+
+use crate::demo;
+use crate::device::Opened;
+use crate::failure::{Failure, about};
+use crate::interrupt::on_interrupt;
+use crate::pretrained::files;
+
+/// A configuration and what changes it.
+#[derive(Args)]
+struct ConfigArgs {
+    /// CONFIG.yaml, and changes such as optim.lr=1e-5
+    #[arg(value_name = "CONFIG.yaml | key.path=value")]
+    arguments: Vec<String>,
+    /// auto, cpu, wgpu, vulkan, metal or cuda, with :N for one of several
+    #[arg(long)]
+    device: Option<String>,
+    /// No progress, only errors
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl ConfigArgs {
+    /// Reads the file among the arguments, if there is one, and applies the others.
+    fn load<T: DeserializeOwned>(&self, defaults: Option<&str>) -> Result<T, Failure> {
+        let is_file = |argument: &&String| !argument.contains('=');
+        let files: Vec<&String> = self.arguments.iter().filter(is_file).collect();
+        let text = match files[..] {
+            [] => None,
+            [path] => Some((path, std::fs::read_to_string(path).map_err(about(path))?)),
+            [_, other, ..] => {
+                return Err(Failure::usage(format!(
+                    "{other}: one configuration file is read; changes look like optim.lr=1e-5"
+                )));
+            }
+        };
+        let mut changes: Vec<String> =
+            self.arguments.iter().filter(|argument| argument.contains('=')).cloned().collect();
+        changes.extend(self.device.iter().map(|device| format!("trainer.device={device}")));
+        // Without a file the embedded recipe is the configuration; with one it plays no part.
+        let defaults = if text.is_none() { defaults } else { None };
+        let file = text.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));
+        load(file, defaults, &changes).map_err(Failure::usage)
+    }
+}
+
+/// Arguments of `cppo train`.
+#[derive(Args)]
+pub struct Train {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+impl Train {
+    pub fn run(&self) -> Result<(), Failure> {
+        let config: TrainConfig = self.config.load(Some(demo::TRAIN))?;
+        config.validate().map_err(Failure::usage)?;
+        let session = Session::open(&config.trainer, &config.model, self.config.quiet)?;
+        session.run(|policy, device, hooks| trainer::train(policy, &config, device, hooks))
+    }
+}
+
+/// Arguments of `cppo sft`.
+#[derive(Args)]
+pub struct Sft {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+impl Sft {
+    pub fn run(&self) -> Result<(), Failure> {
+        let config: SftConfig = self.config.load(None)?;
+        config.validate().map_err(Failure::usage)?;
+        let session = Session::open(&config.trainer, &config.model, self.config.quiet)?;
+        session.run(|policy, device, hooks| trainer::sft(policy, &config, device, hooks))
+    }
+}
+
+/// A run with its model, device and terminal.
+struct Session {
+    policy: Pretrained,
+    device: Opened,
+    console: Option<Console>,
+    run_dir: PathBuf,
+    quiet: bool,
+}
+
+impl Session {
+    fn open(trainer: &TrainerConfig, model: &ModelConfig, quiet: bool) -> Result<Self, Failure> {
+        let choice: crate::device::DeviceChoice = trainer
+            .device
+            .parse()
+            .map_err(|error| Failure::usage(format!("trainer.device: {error}")))?;
+        let device = choice.open()?;
+        let files = files(&model.path, !quiet)?;
+        let policy = Pretrained::load(files, model.init_seed, DType::F32, &device.device)?;
+        let shown = !quiet && trainer.loggers.contains(&Logger::Console);
+        let console = shown.then(|| Console::new(trainer.total_steps as u64, colour_wanted()));
+        if shown {
+            eprintln!("{} on {} ({})", policy.files.name(), device.name, device.backend);
+        }
+        Ok(Self { policy, device, console, run_dir: trainer.run_dir.clone(), quiet })
+    }
+
+    fn run(
+        mut self,
+        train: impl FnOnce(Pretrained, &burn::tensor::Device, &mut Hooks) -> Result<Outcome, TrainError>,
+    ) -> Result<(), Failure> {
+        let stop = on_interrupt("stopping after this step; once more stops at once");
+        let bar = progress_bar(self.console.is_some());
+        let read_step = self.device.read_step();
+        let console = &mut self.console;
+        let mut on_progress = |stage: &str, done: usize, total: usize| {
+            bar.set_message(stage.to_string());
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+        };
+        let mut on_step = |step: usize, metrics: &trainer::metrics::Metrics| {
+            if let Some(console) = console {
+                bar.suspend(|| println!("{}", console.step(step as u64, metrics)));
+            }
+        };
+        let stop: &AtomicBool = &stop;
+        let mut hooks =
+            Hooks { on_progress: &mut on_progress, on_step: &mut on_step, stop, read_step };
+        let outcome = train(self.policy, &self.device.device, &mut hooks);
+        bar.finish_and_clear();
+        let outcome = outcome?;
+        if !self.quiet {
+            if let Some((first, last)) = outcome.accuracy {
+                println!("validation accuracy {:.1} % -> {:.1} %", 100.0 * first, 100.0 * last);
+            }
+            println!("{} steps, {}", outcome.steps, self.run_dir.display());
+        }
+        match outcome.stopped {
+            true => Err(Failure {
+                message: format!("stopped after step {}; the same command goes on", outcome.steps),
+                code: 130,
+            }),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Progress of the parts of one step; hidden unless stderr is a terminal.
+fn progress_bar(shown: bool) -> ProgressBar {
+    if !shown || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{spinner} {msg:8} {wide_bar} {pos}/{len} {elapsed}");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

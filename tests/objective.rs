@@ -1,0 +1,194 @@
+//! The gradient of the whole objective: against PyTorch, and every way to compute it alike.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
+use cppo::perturbation::View;
+use cppo::reward::Reward;
+use cppo::{Algorithm, AlgorithmConfig, CplConfig, Gate, Kl, advantages};
+use qwen2_5_vl::weights::checkpoint_key;
+use qwen2_5_vl::{Prompt, Qwen2_5_VL};
+use trainer::config::{RolloutConfig, TrainConfig, TrainerConfig};
+use trainer::data::Example;
+use trainer::rollout::{Group, Response};
+use trainer::update::gradient;
+
+use crate::reference::{Arrays, case, folder, ids, json, model, processor, values};
+
+/// Gradients by name in the checkpoint.
+pub fn named(model: &Qwen2_5_VL, gradients: &GradientsParams) -> BTreeMap<String, Vec<f32>> {
+    struct Named<'a> {
+        gradients: &'a GradientsParams,
+        path: Vec<String>,
+        found: BTreeMap<String, Vec<f32>>,
+    }
+    impl ModuleVisitor for Named<'_> {
+        fn enter_module(&mut self, name: &str, _container_type: &str) {
+            self.path.push(name.into());
+        }
+
+        fn exit_module(&mut self, _name: &str, _container_type: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(gradient) = self.gradients.get::<D>(param.id) {
+                self.found.insert(checkpoint_key(&self.path), values(gradient));
+            }
+        }
+    }
+    let mut named = Named { gradients, path: Vec::new(), found: BTreeMap::new() };
+    model.visit(&mut named);
+    named.found
+}
+
+/// The prompt of the reference's objective with a picture in place of its own.
+fn prompt(picture: &str) -> Prompt {
+    let picture = std::fs::read(folder().join(picture)).unwrap();
+    let picture = processor::decode(&picture).unwrap();
+    let patches = processor().image_processor.preprocess(&picture).unwrap();
+    Prompt { pixel_values: patches.values, image_grid_thw: vec![patches.grid_thw], ..case(1) }
+}
+
+fn view(kind: View) -> Prompt {
+    prompt(match kind {
+        View::Preserving => "view_preserving.png",
+        View::Removing => "view_removing.png",
+    })
+}
+
+/// The reference's four responses as one group.
+fn group() -> Group {
+    let (arrays, json) = (Arrays::open(), json());
+    let objective = &json["objective"];
+    let lengths = ids(&objective["lengths"]);
+    let rewards: Vec<f32> = objective["rewards"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r.as_f64().unwrap() as f32)
+        .collect();
+    let advantages = advantages(&rewards, 4, &AlgorithmConfig::default());
+    let (tokens, _) = arrays.integers("objective.responses");
+    let (old, _) = arrays.floats("objective.old_logprobs");
+    let (reference, _) = arrays.floats("objective.ref_logprobs");
+    let responses = (0..4).map(|row| {
+        let places = row * 14..row * 14 + lengths[row] as usize;
+        let (score, accuracy) = (rewards[row], f32::from(rewards[row] >= 0.9));
+        Response {
+            ids: tokens[places.clone()].iter().map(|&id| id as u32).collect(),
+            text: String::new(),
+            ended: true,
+            reward: Reward { score, accuracy, format: 0.0, answer: None },
+            advantage: advantages[row],
+            old_logprobs: old[places.clone()].to_vec(),
+            ref_logprobs: reference[places].to_vec(),
+        }
+    });
+    Group {
+        example: Example {
+            index: 0,
+            prompt: case(1),
+            pictures: Vec::new(),
+            question: String::new(),
+            answer: String::new(),
+            response: None,
+            seen: Vec::new(),
+            source: String::new(),
+        },
+        responses: responses.collect(),
+    }
+}
+
+fn config(algorithm: AlgorithmConfig, recompute: bool, micro_batch: usize) -> TrainConfig {
+    TrainConfig {
+        algorithm,
+        rollout: RolloutConfig { max_response_tokens: 14, ..Default::default() },
+        trainer: TrainerConfig {
+            recompute,
+            micro_batch_responses: micro_batch,
+            ..Default::default()
+        },
+        ..Default::default()
+    }
+}
+
+/// `‖found - expected‖ / ‖expected‖`; the gradient of a key bias is 0 but for rounding.
+fn relative(found: &[f32], expected: &[f32]) -> f32 {
+    let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>().sqrt();
+    let difference = norm(&mut found.iter().zip(expected).map(|(a, b)| a - b));
+    difference / norm(&mut expected.iter().copied()).max(1e-2)
+}
+
+#[test]
+fn the_whole_objective_has_pytorchs_loss_and_gradient_of_every_parameter() {
+    let (arrays, json) = (Arrays::open(), json());
+    let model = model(&Device::flex().autodiff());
+    for (recompute, micro_batch) in [(false, 64), (true, 64), (true, 1)] {
+        let config = config(AlgorithmConfig::default(), recompute, micro_batch);
+        let views = |kind, _| Ok(view(kind));
+        let (objective, gradients) = gradient(&model, &[group()], &views, &config).unwrap();
+        let expected = json["objective"]["loss"].as_f64().unwrap();
+        assert!((objective.loss - expected).abs() < 1e-4, "{} {expected}", objective.loss);
+        let found = named(&model, &gradients);
+        assert_eq!(found.len(), 80);
+        for (name, found) in found {
+            let key = match name.strip_prefix("model.") {
+                Some(rest) => format!("grad.model.language_model.{rest}"),
+                None => format!("grad.model.{name}"),
+            };
+            let (expected, _) = arrays.floats(&key);
+            let error = relative(&found, &expected);
+            assert!(error < 1e-3, "{name}, recompute {recompute}: {error}");
+        }
+    }
+}
+
+#[test]
+fn every_way_to_compute_gives_the_same_gradient() {
+    let model = model(&Device::flex().autodiff());
+    let mut groups = [group(), group(), group()];
+    // A prompt without picture has nothing to perturb; the third group teaches nothing.
+    groups[1].example.prompt = crate::reference::text_prompt("Why?");
+    groups[1].responses.truncate(3);
+    groups[2].responses.iter_mut().for_each(|response| response.advantage = 0.0);
+    let views = |kind, group: usize| match group {
+        1 => Ok(groups[1].example.prompt.clone()),
+        _ => Ok(view(kind)),
+    };
+    let base = AlgorithmConfig { entropy_coef: 0.02, ..Default::default() };
+    let cpl = |kl_kind, gate| AlgorithmConfig {
+        cpl: CplConfig { kl_kind, gate, ..Default::default() },
+        ..base.clone()
+    };
+    let algorithms = [
+        AlgorithmConfig { kl_coef: 0.0, ..Default::default() },
+        cpl(Kl::K3, Gate::None),
+        cpl(Kl::K1, Gate::Advantage),
+        cpl(Kl::Full, Gate::Correct),
+        AlgorithmConfig { name: Algorithm::Papo, ..base.clone() },
+        AlgorithmConfig { name: Algorithm::Vppo, ..base.clone() },
+        AlgorithmConfig { name: Algorithm::Grpo, ..base },
+    ];
+    for algorithm in algorithms {
+        let run = |recompute, micro_batch| {
+            let config = config(algorithm.clone(), recompute, micro_batch);
+            let (objective, gradients) = gradient(&model, &groups, &views, &config).unwrap();
+            (objective, named(&model, &gradients))
+        };
+        let (expected_objective, expected) = run(false, 64);
+        for (recompute, micro_batch) in [(false, 1), (false, 3), (true, 64), (true, 2), (true, 1)] {
+            let (objective, found) = run(recompute, micro_batch);
+            let name = algorithm.name;
+            assert!((objective.loss - expected_objective.loss).abs() < 1e-5, "{name:?}");
+            assert_eq!(objective.perception, expected_objective.perception);
+            assert_eq!(found.len(), expected.len());
+            for (key, expected) in &expected {
+                let error = relative(&found[key], expected);
+                assert!(error < 1e-5, "{name:?} {recompute} {micro_batch} {key}: {error}");
+            }
+        }
+    }
+}

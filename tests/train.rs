@@ -1,0 +1,190 @@
+//! `cppo train` as a user runs it: it goes on exactly where it was stopped, and says what is wrong.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::commands::cppo;
+
+/// A short run of the embedded demo: small batches, but every part of a step takes part.
+const SHORT: [&str; 15] = [
+    "train",
+    "--device=cpu",
+    "trainer.total_steps=5",
+    "trainer.batch_prompts=6",
+    "trainer.mini_batch_prompts=4",
+    "trainer.micro_batch_responses=5",
+    "trainer.recompute=true",
+    "trainer.save_every=1",
+    "trainer.eval_every=2",
+    "trainer.keep=2",
+    "data.val_max_samples=8",
+    "algorithm.kl_coef=0.01",
+    "algorithm.cpl.gate=none",
+    "rollout.n=3",
+    "optim.lr=1e-4",
+];
+
+fn short(folder: &Path, changes: &[&str]) -> std::process::Command {
+    let mut command = cppo(&SHORT);
+    command.arg(format!("trainer.run_dir={}", folder.display())).args(changes);
+    command
+}
+
+fn finished(mut command: std::process::Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// The metrics of every step, without those that measure time.
+fn metrics(folder: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    let line = |line| {
+        let mut metrics: Value = serde_json::from_str(line).unwrap();
+        let timed = |name: &String| name.starts_with("timing_s/") || name == "perf/throughput";
+        metrics.as_object_mut().unwrap().retain(|name, _| !timed(name));
+        metrics
+    };
+    text.lines().map(line).collect()
+}
+
+fn checkpoint(folder: &Path, step: usize) -> PathBuf {
+    folder.join(format!("checkpoints/step_{step}"))
+}
+
+/// Weights, optimizer, responses and metrics are the same to the last bit.
+fn assert_same_run(found: &Path, expected: &Path) {
+    assert_eq!(metrics(found), metrics(expected));
+    for name in ["model.safetensors", "optimizer.safetensors", "trainer_state.json", "config.json"] {
+        let read = |folder: &Path| std::fs::read(checkpoint(folder, 5).join(name)).unwrap();
+        assert!(read(found) == read(expected), "{name} differs");
+    }
+    for step in 1..=5 {
+        let read = |folder: &Path| {
+            std::fs::read_to_string(folder.join(format!("rollouts/step_{step}.jsonl"))).unwrap()
+        };
+        assert_eq!(read(found), read(expected));
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_again_and_again_ends_as_the_unbroken_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    let started = Instant::now();
+    finished(short(&whole, &[]));
+    let duration = started.elapsed();
+    assert_eq!(metrics(&whole).len(), 6, "a line for each step and one for the start");
+    let latest = std::fs::read_to_string(whole.join("checkpoints/latest")).unwrap();
+    assert_eq!(latest.trim(), "step_5");
+
+    // CPPO_KILLS asks for more; the moments spread over the run, saving included.
+    let kills = std::env::var("CPPO_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+    for kill in 0..kills {
+        let share = (kill as f64 * 0.618 + 0.35).fract();
+        let mut child =
+            short(&broken, &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_secs_f64(duration.as_secs_f64() * share));
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    finished(short(&broken, &[]));
+    assert_same_run(&broken, &whole);
+    let leftovers = std::fs::read_dir(broken.join("checkpoints")).unwrap().filter(|entry| {
+        entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("step_")
+    });
+    assert!(leftovers.count() <= 3, "two checkpoints and the best one are kept");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_the_run_with_a_checkpoint_from_which_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    finished(short(&whole, &["trainer.save_every=0"]));
+    let child = short(&broken, &["trainer.save_every=0"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !broken.join("rollouts/step_1.jsonl").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr).to_string();
+    assert_eq!(output.status.code(), Some(130), "{message}");
+    assert!(message.contains("the same command goes on"), "{message}");
+    let done = metrics(&broken).len() - 1;
+    assert!((1..5).contains(&done) && checkpoint(&broken, done).is_dir(), "{done}");
+    finished(short(&broken, &["trainer.save_every=0"]));
+    // The interrupt saved, and the stop evaluated, one step more than the unbroken run did.
+    let weights = |folder: &Path| std::fs::read(checkpoint(folder, 5).join("model.safetensors"));
+    assert!(weights(&broken).unwrap() == weights(&whole).unwrap());
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_the_one_before_it_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, damaged) = (folder.path().join("whole"), folder.path().join("damaged"));
+    finished(short(&whole, &[]));
+    finished(short(&damaged, &["trainer.total_steps=4"]));
+    let path = checkpoint(&damaged, 4).join("model.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let output = finished(short(&damaged, &[]));
+    let message = String::from_utf8_lossy(&output.stderr).to_string();
+    assert!(message.contains("step_4 is damaged: model.safetensors"), "{message}");
+    let weights = |folder: &Path| std::fs::read(checkpoint(folder, 5).join("model.safetensors"));
+    assert!(weights(&damaged).unwrap() == weights(&whole).unwrap());
+}
+
+#[test]
+fn wrong_configurations_are_refused_with_exit_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("train.yaml");
+    std::fs::write(&file, "optim:\n  lrr: 1\n").unwrap();
+    let file = file.to_str().unwrap();
+    let cases: [(&[&str], &str); 7] = [
+        (&["train", file], "did you mean `optim.lr`"),
+        (&["train", "optim.lr=fast"], "optim.lr"),
+        (&["train", "rollout.n=0"], "rollout.n = 0 must be 1 or more"),
+        (&["train", "missing.yaml"], "missing.yaml"),
+        (&["train", "trainer.device=tpu"], "use auto, cpu"),
+        (&["train", "algorithm.name=ppo"], "algorithm.name"),
+        (&["train", "algorithm.cpl.removing=[{kind: zoom}]"], "zoom_crop"),
+    ];
+    for (arguments, expected) in cases {
+        let output = cppo(arguments).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr).to_string();
+        assert!(message.contains(expected), "{arguments:?}: {message}");
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{message}");
+        assert!(!message.contains("panicked"), "{message}");
+    }
+}
+
+#[test]
+fn a_run_folder_of_another_configuration_or_without_rights_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    finished(short(&run, &["trainer.total_steps=1", "trainer.eval_every=0"]));
+    let occupied = folder.path().join("file");
+    std::fs::write(&occupied, "not a folder").unwrap();
+    let cases: [(&Path, &str, &str); 3] = [
+        (&run, "optim.lr=1e-3", "optim.lr"),
+        (&run, "trainer.resume=never", "holds a run already"),
+        (&occupied, "trainer.keep=0", "file"),
+    ];
+    for (folder, change, expected) in cases {
+        let output = short(folder, &["trainer.eval_every=0", change]).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr).to_string();
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains(expected), "{message}");
+    }
+}
