@@ -58,7 +58,8 @@ fn checkpoint(folder: &Path, step: usize) -> PathBuf {
 /// Weights, optimizer, responses and metrics are the same to the last bit.
 fn assert_same_run(found: &Path, expected: &Path) {
     assert_eq!(metrics(found), metrics(expected));
-    for name in ["model.safetensors", "optimizer.safetensors", "trainer_state.json", "config.json"] {
+    for name in ["model.safetensors", "optimizer.safetensors", "trainer_state.json", "config.json"]
+    {
         let read = |folder: &Path| std::fs::read(checkpoint(folder, 5).join(name)).unwrap();
         assert!(read(found) == read(expected), "{name} differs");
     }
@@ -93,9 +94,9 @@ fn a_run_that_is_killed_again_and_again_ends_as_the_unbroken_one() {
     }
     finished(short(&broken, &[]));
     assert_same_run(&broken, &whole);
-    let leftovers = std::fs::read_dir(broken.join("checkpoints")).unwrap().filter(|entry| {
-        entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("step_")
-    });
+    let leftovers = std::fs::read_dir(broken.join("checkpoints"))
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("step_"));
     assert!(leftovers.count() <= 3, "two checkpoints and the best one are kept");
 }
 

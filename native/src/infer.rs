@@ -193,7 +193,7 @@ impl Infer {
     }
 }
 
-fn read_picture(path: &str) -> Result<Vec<u8>, Failure> {
+pub fn read_picture(path: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = match path {
         "-" => std::io::stdin().read_to_end(&mut bytes).map(|_| bytes),
@@ -203,7 +203,7 @@ fn read_picture(path: &str) -> Result<Vec<u8>, Failure> {
 }
 
 /// Writes to stdout at once; a closed pipe ends the program quietly.
-fn print(text: &str) {
+pub fn print(text: &str) {
     let mut stdout = std::io::stdout().lock();
     if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
         std::process::exit(0);

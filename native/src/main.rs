@@ -10,6 +10,7 @@ mod failure;
 mod infer;
 mod interrupt;
 mod output;
+mod perceive;
 mod pretrained;
 mod train;
 
@@ -33,6 +34,8 @@ enum Command {
     Sft(train::Sft),
     /// Answer a question about pictures
     Infer(infer::Infer),
+    /// Show which words of an answer come from the picture
+    Perceive(perceive::Perceive),
     /// Make data sets and look into them
     Data(data::Data),
     /// List the devices found and the number formats they support
@@ -46,6 +49,7 @@ fn main() {
         Command::Train(command) => command.run(),
         Command::Sft(command) => command.run(),
         Command::Infer(command) => command.run(),
+        Command::Perceive(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Devices(command) => command.run(),
         Command::Bench(command) => command.run(),

@@ -17,4 +17,4 @@ pub use generate::{Completion, Details, Finish, GenerateError, GenerateOptions, 
 pub use head::{Divergence, divergence};
 pub use recording::{Activations, RecordOptions, Recording, ScoreCotangents};
 pub use sampling::SamplingParams;
-pub use score::{Scores, score, token_scores};
+pub use score::{Scores, score, token_scores, top_scores};

@@ -1,5 +1,6 @@
 //! Log-probability and entropy of given response tokens.
 
+use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use qwen2_5_vl::{Prompt, PromptError, Qwen2_5_VL};
 
@@ -29,12 +30,55 @@ pub fn score(
     responses: &[Vec<u32>],
     temperature: f64,
 ) -> Result<Scores, PromptError> {
+    let (hidden, ids) = predicting(model, prompts, responses)?;
+    Ok(score_hidden(model, hidden, ids, temperature))
+}
+
+/// [`score`], with the ids and log-probabilities of the `top` likeliest tokens at each place.
+///
+/// # Shapes
+///
+/// - ids, log-probabilities: `[responses · tokens, top]`, likeliest first; None where `top` is 0
+///
+/// # Errors
+///
+/// As [`score`].
+#[allow(clippy::type_complexity)]
+pub fn top_scores(
+    model: &Qwen2_5_VL,
+    prompts: &[Prompt],
+    responses: &[Vec<u32>],
+    temperature: f64,
+    top: usize,
+) -> Result<(Scores, Option<(Tensor<2, Int>, Tensor<2>)>), PromptError> {
+    let (hidden, ids) = predicting(model, prompts, responses)?;
+    let scores = score_hidden(model, hidden.clone(), ids, temperature);
+    let top = top.min(model.config().text_config.vocab_size);
+    if top == 0 {
+        return Ok((scores, None));
+    }
+    let (logprobs, ids) = hidden
+        .split(chunk_rows(model), 0)
+        .into_iter()
+        .map(|hidden| {
+            let logits = model.logits(hidden).div_scalar(temperature);
+            log_softmax(logits, 1).topk_with_indices(top, 1)
+        })
+        .unzip();
+    Ok((scores, Some((Tensor::cat(ids, 0), Tensor::<2>::cat(logprobs, 0)))))
+}
+
+/// The hidden states that predict the responses' tokens, and those tokens.
+fn predicting(
+    model: &Qwen2_5_VL,
+    prompts: &[Prompt],
+    responses: &[Vec<u32>],
+) -> Result<(Tensor<2>, Tensor<2, Int>), PromptError> {
     let batch = model.batch(prompts)?;
     let ids = response_ids(model, prompts.len(), responses)?;
     let (hidden, prefix) = model.prefill(&batch);
     let last = model.last_hidden(hidden, &batch);
-    let hidden = predictors(last, model.respond(ids.clone(), &prefix));
-    Ok(score_hidden(model, hidden, ids, temperature))
+    Ok((predictors(last, model.respond(ids.clone(), &prefix)), ids))
 }
 
 /// Response ids padded on the right, `[responses, tokens]`.

@@ -85,9 +85,9 @@ mod tests {
 
     use arrow_array::types::Int8Type;
     use arrow_array::{
-        ArrayRef, BinaryViewArray, BooleanArray, Date32Array, DictionaryArray, FixedSizeBinaryArray,
-        FixedSizeListArray, Float32Array, LargeBinaryArray, LargeListArray, LargeStringArray,
-        ListArray, NullArray, StringViewArray, StructArray, UInt64Array,
+        ArrayRef, BinaryViewArray, BooleanArray, Date32Array, DictionaryArray,
+        FixedSizeBinaryArray, FixedSizeListArray, Float32Array, LargeBinaryArray, LargeListArray,
+        LargeStringArray, ListArray, NullArray, StringViewArray, StructArray, UInt64Array,
     };
 
     use super::*;
@@ -114,7 +114,10 @@ mod tests {
             (Arc::new(BinaryViewArray::from(vec![Some(&b"a"[..]), None])), bytes(b"a")),
             (Arc::new(fixed), bytes(b"ab")),
             (Arc::new(BooleanArray::from(vec![Some(true), None])), number("true")),
-            (Arc::new(UInt64Array::from(vec![Some(u64::MAX), None])), number("18446744073709551615")),
+            (
+                Arc::new(UInt64Array::from(vec![Some(u64::MAX), None])),
+                number("18446744073709551615"),
+            ),
             (Arc::new(Float32Array::from(vec![Some(0.1), None])), number("0.1")),
             (Arc::new(ListArray::from_iter_primitive::<Int8Type, _, _>(numbers())), list()),
             (Arc::new(LargeListArray::from_iter_primitive::<Int8Type, _, _>(numbers())), list()),
@@ -124,7 +127,10 @@ mod tests {
             ),
             (Arc::new(dictionary), text("b")),
             (Arc::new(StructArray::from(fields)), Cell::Struct(vec![("a".into(), Cell::Null)])),
-            (Arc::new(Date32Array::from(vec![Some(1), None])), Cell::Other("of type Date32".into())),
+            (
+                Arc::new(Date32Array::from(vec![Some(1), None])),
+                Cell::Other("of type Date32".into()),
+            ),
         ];
         for (array, expected) in cases {
             assert_eq!(cell(&array, 0, 0), expected);

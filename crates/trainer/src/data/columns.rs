@@ -61,7 +61,9 @@ impl Column {
     fn new(usual: &[&str], given: Option<&String>) -> Self {
         match given {
             Some(name) => Self { names: vec![name.clone()], given: true },
-            None => Self { names: usual.iter().map(|name| name.to_string()).collect(), given: false },
+            None => {
+                Self { names: usual.iter().map(|name| name.to_string()).collect(), given: false }
+            }
         }
     }
 
@@ -276,7 +278,11 @@ mod tests {
     #[test]
     fn a_table_of_no_known_layout_is_refused_with_its_columns() {
         let cases: [(&[&str], &str, &str); 5] = [
-            (&["text", "label"], "{}", "no column prompt or problem or question; its columns are text, label"),
+            (
+                &["text", "label"],
+                "{}",
+                "no column prompt or problem or question; its columns are text, label",
+            ),
             (&["prompt", "label"], "{}", "answer_key"),
             (&["prompt", "answer"], r#"{"prompt_key": "q"}"#, "prompt_key"),
             (&["prompt", "answer"], r#"{"image_key": "pic"}"#, "no column pic"),

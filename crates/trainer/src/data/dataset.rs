@@ -281,7 +281,8 @@ mod tests {
     #[test]
     fn a_folder_is_its_files_in_the_order_of_their_names() {
         let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         write("train-00001-of-00003.jsonl", &(row("2") + &row("3")));
         write("train-00000-of-00003.jsonl", &row("1"));
         write("train-00002-of-00003-0a1b2c.json", "");
@@ -348,7 +349,10 @@ mod tests {
         let mapping = Mapping { answer_key: Some("solution".into()), ..Mapping::default() };
         let error = Dataset::open(&foreign("verl.parquet"), &mapping, None).unwrap_err();
         let error = error.to_string();
-        assert!(error.contains("verl.parquet: no column solution; its columns are data"), "{error}");
+        assert!(
+            error.contains("verl.parquet: no column solution; its columns are data"),
+            "{error}"
+        );
         let mapping = Mapping { answer_key: Some("extra_info".into()), ..Mapping::default() };
         let dataset = Dataset::open(&foreign("verl.parquet"), &mapping, None).unwrap();
         let error = dataset.get(2).unwrap_err().to_string();

@@ -72,10 +72,8 @@ impl JsonLines {
 
     /// The row at `index`, which is below [`Self::len`].
     pub(super) fn row(&self, index: usize) -> Result<Cell, DataError> {
-        let line = self
-            .lines
-            .get(index)
-            .ok_or(DataError::Index { index, rows: self.lines.len() })?;
+        let line =
+            self.lines.get(index).ok_or(DataError::Index { index, rows: self.lines.len() })?;
         match self.read(line)? {
             row @ Cell::Struct(_) => Ok(row),
             _ => Err(self.not_an_object(line)),
@@ -92,7 +90,9 @@ impl JsonLines {
                 .map_err(DataError::io(&self.path))?;
         }
         if bytes.len() as u64 == MAX_LINE {
-            return Err(self.fault(line, format!("longer than {MAX_LINE} bytes; is this JSON lines?")));
+            return Err(
+                self.fault(line, format!("longer than {MAX_LINE} bytes; is this JSON lines?"))
+            );
         }
         serde_json::from_slice(&bytes).map_err(|error| {
             let text = error.to_string();
@@ -183,9 +183,8 @@ mod tests {
     #[test]
     fn an_index_over_many_buffers_finds_every_row() {
         let long = "x".repeat(50_000);
-        let text: String = (0..20)
-            .map(|n| format!("{{\"prompt\": \"{long}\", \"answer\": {n}}}\n"))
-            .collect();
+        let text: String =
+            (0..20).map(|n| format!("{{\"prompt\": \"{long}\", \"answer\": {n}}}\n")).collect();
         let rows = open(&text).unwrap();
         assert_eq!(rows.len(), 20);
         for n in [19, 3, 11] {

@@ -71,8 +71,7 @@ impl ParquetFile {
         let broken = |message: String| {
             DataError::file(path, format!("not a whole parquet file: {message}; fetch it again"))
         };
-        let options =
-            ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
+        let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
         let metadata = guarded(|| ArrowReaderMetadata::load(&file, options)).map_err(broken)?;
         let fields = metadata.schema().fields();
         let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
@@ -142,7 +141,8 @@ impl ParquetFile {
     }
 
     fn damaged(&self, index: usize, message: String) -> DataError {
-        let message = format!("the parquet data here cannot be read: {message}; fetch the file again");
+        let message =
+            format!("the parquet data here cannot be read: {message}; fetch the file again");
         DataError::Row { path: self.path.clone(), row: self.place(index), message }
     }
 }
@@ -288,8 +288,9 @@ mod tests {
             for value in [0, 0xff, good[place] ^ 1, good[place] ^ 0x80] {
                 let mut bytes = good.clone();
                 bytes[place] = value;
-                let read = open(folder.path(), &bytes)
-                    .and_then(|file| (0..file.len().min(40)).try_for_each(|row| file.row(row).map(drop)));
+                let read = open(folder.path(), &bytes).and_then(|file| {
+                    (0..file.len().min(40)).try_for_each(|row| file.row(row).map(drop))
+                });
                 if let Err(error) = read {
                     failures += 1;
                     assert!(error.to_string().contains("a.parquet"), "{error}");

@@ -56,9 +56,9 @@ fn part(cell: &Cell) -> Result<Vec<Content>, String> {
             Ok(split_placeholders(text))
         }
         (Some(Cell::Text(kind)), _) if kind == "image" => Ok(vec![Content::Image]),
-        (Some(Cell::Text(kind)), _) => {
-            Err(format!("a part of type {kind:?}; parts are {{\"type\": \"text\", \"text\"}} or image"))
-        }
+        (Some(Cell::Text(kind)), _) => Err(format!(
+            "a part of type {kind:?}; parts are {{\"type\": \"text\", \"text\"}} or image"
+        )),
         _ => Err("a part without a type; parts are {\"type\": \"text\", \"text\"} or image".into()),
     }
 }

@@ -177,10 +177,8 @@ mod tests {
     #[test]
     fn images_without_a_placeholder_come_before_the_first_question() {
         let turn = |role: &str| Message { role: role.into(), ..Message::user(0, "x") };
-        let cases = [
-            (vec![turn("system"), turn("user"), turn("user")], 1),
-            (vec![turn("assistant")], 0),
-        ];
+        let cases =
+            [(vec![turn("system"), turn("user"), turn("user")], 1), (vec![turn("assistant")], 0)];
         for (mut messages, place) in cases {
             put_images_in_front(&mut messages, 2);
             assert_eq!(count_images(&messages), 2);

@@ -107,9 +107,10 @@ impl JsonLinesWriter {
     ///
     /// When the disk is full or the names cannot be given.
     pub fn finish(self) -> Result<(), DataError> {
-        let file = self.file.into_inner().map_err(|error| {
-            DataError::io(&self.path)(error.into_error())
-        })?;
+        let file = self
+            .file
+            .into_inner()
+            .map_err(|error| DataError::io(&self.path)(error.into_error()))?;
         if let Some(folder) = self.folder {
             let images = folder_of(&self.path).join(images_name(&self.path));
             std::fs::rename(folder.path(), &images).map_err(DataError::io(&images))?;

@@ -240,7 +240,10 @@ mod tests {
                 "2 <image> for 1 images",
             ),
             (Sample { answer: String::new(), ..one.clone() }, "answer is empty"),
-            (Sample { seen: vec![std::ops::Range { start: 0, end: 1 }], ..one.clone() }, "seen 0..1"),
+            (
+                Sample { seen: vec![std::ops::Range { start: 0, end: 1 }], ..one.clone() },
+                "seen 0..1",
+            ),
             (Sample { images: vec![Picture::Path(none)], ..one.clone() }, "image 1: none.png"),
         ];
         for (sample, expected) in &cases {

@@ -57,7 +57,8 @@ impl ParquetWriter {
     /// When the folder cannot be written to.
     pub fn create(path: &Path) -> Result<Self, DataError> {
         let schema = Arc::new(schema());
-        let image_bytes = || ColumnPath::from(["images", "list", "element", "bytes"].map(String::from).to_vec());
+        let image_bytes =
+            || ColumnPath::from(["images", "list", "element", "bytes"].map(String::from).to_vec());
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
             .set_column_dictionary_enabled(image_bytes(), false)
