@@ -112,7 +112,7 @@ impl Session {
         let shown = !quiet && trainer.loggers.contains(&Logger::Console);
         let console = shown.then(|| Console::new(trainer.total_steps as u64, colour_wanted()));
         if shown {
-            eprintln!("{} on {} ({})", policy.files.name(), device.name, device.backend);
+            eprintln!("{} on {} ({})", policy.name, device.name, device.backend);
         }
         Ok(Self { policy, device, console, run_dir: trainer.run_dir.clone(), quiet })
     }

@@ -14,7 +14,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 /// Files of a model folder besides its weights; a checkpoint takes over those that are there.
-pub const COMPANIONS: [&str; 9] = [
+const COMPANIONS: [&str; 9] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
@@ -134,8 +134,11 @@ pub struct Pretrained {
     pub processor: Processor,
     /// The model's own defaults for sampling.
     pub generation: GenerationConfig,
-    /// Where it came from.
-    pub files: ModelFiles,
+    /// What to call it in messages.
+    pub name: String,
+    /// Contents of the files besides the weights; a checkpoint of this model takes them along,
+    /// also when the folder they came from is gone.
+    companions: Vec<(&'static str, Cow<'static, [u8]>)>,
 }
 
 impl Pretrained {
@@ -176,7 +179,11 @@ impl Pretrained {
             Some(seed) => random(&config, seed, device),
             None => files.weights(&config, dtype, device)?,
         };
-        Ok(Self { model, processor, generation, files })
+        let mut companions = Vec::new();
+        for name in COMPANIONS {
+            companions.extend(files.read(name)?.map(|bytes| (name, bytes)));
+        }
+        Ok(Self { model, processor, generation, name: files.name(), companions })
     }
 
     /// Ids that end a response: the configuration's, else the chat template's own.
@@ -196,13 +203,10 @@ impl Pretrained {
     /// When the folder cannot be written to.
     pub fn save(&self, folder: &Path) -> Result<(), PretrainedError> {
         qwen2_5_vl::weights::save(&self.model.valid(), folder, DType::F32)
-            .map_err(|source| PretrainedError::Weights { place: self.files.name(), source })?;
-        for name in COMPANIONS {
-            if let Some(bytes) = self.files.read(name)? {
-                let path = folder.join(name);
-                std::fs::write(&path, bytes)
-                    .map_err(|source| PretrainedError::Io { path, source })?;
-            }
+            .map_err(|source| PretrainedError::Weights { place: self.name.clone(), source })?;
+        for (name, bytes) in &self.companions {
+            let path = folder.join(name);
+            std::fs::write(&path, bytes).map_err(|source| PretrainedError::Io { path, source })?;
         }
         Ok(())
     }
