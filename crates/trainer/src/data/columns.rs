@@ -127,7 +127,7 @@ impl Columns {
     ///
     /// What is missing, and what to do.
     pub(super) fn check(&self, roots: &[&str]) -> Result<(), String> {
-        let needed = [(&self.prompt, "data.prompt_key"), (&self.answer, "data.answer_key")];
+        let needed = [(&self.prompt, "prompt_key"), (&self.answer, "answer_key")];
         for (column, key) in needed {
             if !roots.iter().any(|root| column.is_in(root)) {
                 return Err(format!(

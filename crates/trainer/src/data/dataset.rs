@@ -56,7 +56,7 @@ impl Dataset {
         image_dir: Option<&Path>,
     ) -> Result<Self, DataError> {
         let columns = Columns::new(mapping);
-        let mut rows = 0;
+        let mut rows = 0usize;
         let mut parts = Vec::new();
         for path in files(path)? {
             let table = match extension(&path) {
@@ -69,7 +69,7 @@ impl Dataset {
             };
             let folder = image_dir.or(path.parent()).unwrap_or(Path::new("")).to_path_buf();
             let start = rows;
-            rows += table.len();
+            rows = start.saturating_add(table.len());
             parts.push(Part { path, folder, start, table });
         }
         Ok(Self { columns, parts, rows })
@@ -322,6 +322,26 @@ mod tests {
         for expected in ["data.jsonl, line 1: image 1: ", "a.png", "not a picture"] {
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn threads_share_a_data_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let lines: String = (0..50).map(|n| row(&n.to_string())).collect();
+        std::fs::write(folder.path().join("a.jsonl"), lines).unwrap();
+        std::fs::copy(foreign("verl.parquet"), folder.path().join("b.parquet")).unwrap();
+        let dataset = open(folder.path()).unwrap();
+        let expected = all(&dataset);
+        std::thread::scope(|scope| {
+            for first in 0..4 {
+                let (dataset, expected) = (&dataset, &expected);
+                scope.spawn(move || {
+                    for index in (first..expected.len()).rev() {
+                        assert_eq!(dataset.get(index).unwrap(), expected[index]);
+                    }
+                });
+            }
+        });
     }
 
     #[test]

@@ -9,8 +9,8 @@ use super::cell::Cell;
 use super::columns::Columns;
 use super::error::DataError;
 
-/// Longest line read, in bytes; room for dozens of large pictures in base64.
-const MAX_LINE: u64 = 1 << 30;
+/// No line is this long, in bytes; room for several large pictures in base64.
+pub(super) const MAX_LINE: u64 = 1 << 26;
 
 /// An open file and where its rows begin; 16 bytes of memory a row.
 #[derive(Debug)]
@@ -49,10 +49,7 @@ impl JsonLines {
         if let Some(last) = rows.lines.last().filter(|_| !whole) {
             rows.read(last).map_err(|error| match error {
                 DataError::Row { path, row, message } => {
-                    let message = format!(
-                        "the file ends in the middle of this line ({message}); copy the file \
-                         again or remove the line"
-                    );
+                    let message = format!("the last line is cut off or {message}");
                     DataError::Row { path, row, message }
                 }
                 other => other,
@@ -90,15 +87,20 @@ impl JsonLines {
                 .map_err(DataError::io(&self.path))?;
         }
         if bytes.len() as u64 == MAX_LINE {
-            return Err(
-                self.fault(line, format!("longer than {MAX_LINE} bytes; is this JSON lines?"))
-            );
+            let message = format!("longer than {MAX_LINE} bytes; store the pictures as files");
+            return Err(self.fault(line, message));
         }
-        serde_json::from_slice(&bytes).map_err(|error| {
+        // Windows programs may begin a file with a byte order mark.
+        let json = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        serde_json::from_slice(json).map_err(|error| {
             let text = error.to_string();
             let what = text.split(" at line ").next().unwrap_or_default();
             let column = error.column();
-            self.fault(line, format!("not JSON at byte {column} of the line: {what}"))
+            let message = format!(
+                "not JSON at byte {column} of the line: {what}; mend or remove the line, and \
+                 write one {{…}} a line, as `jq -c '.[]'` does"
+            );
+            self.fault(line, message)
         })
     }
 
@@ -165,7 +167,7 @@ mod tests {
         let cases = [
             (String::new(), vec![]),
             (" \n\r\n".into(), vec![]),
-            (format!("{}\n{}\n", row(0), row(1)), vec![1, 2]),
+            (format!("\u{feff}{}\n{}\n", row(0), row(1)), vec![1, 2]),
             (format!("{}\r\n\n  \n {}", row(0), row(1)), vec![1, 4]),
         ];
         for (text, numbers) in cases {
@@ -200,13 +202,19 @@ mod tests {
             ("[\n{}\n]", "line 1: not JSON"),
             ("[{}]\n", "line 1: not a JSON object"),
             ("{\"a\": 1}\n", "its columns are a"),
-            (&format!("{good}\n{{\"prompt\": \"q\", \"ans"), "line 2: the file ends in the middle"),
+            (
+                &format!("{good}\n{{\"prompt\": \"q\", \"ans"),
+                "line 2: the last line is cut off or not JSON",
+            ),
             ("\u{0}\u{1}", "line 1: not JSON"),
         ];
         for (text, expected) in cases {
             let error = open(text).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
+        let long = "x".repeat(1 << 26);
+        let error = open(&format!("{{\"prompt\": \"{long}\"}}\n")).unwrap_err();
+        assert!(error.contains("line 1: longer than 67108864 bytes"), "{error}");
         let rows = open(&format!("{good}\n{{\"prompt\": \"q\" \"answer\"\n{good}\n3\n")).unwrap();
         let broken = rows.row(1).unwrap_err().to_string();
         assert!(broken.contains("line 2: not JSON at byte 16"), "{broken}");

@@ -190,10 +190,13 @@ fn groups(
         }
         start += rows;
     }
+    if i64::try_from(start) != Ok(metadata.file_metadata().num_rows()) {
+        return Err("its row groups do not add up to its number of rows".into());
+    }
     Ok(groups)
 }
 
-/// Runs the parquet crate, which panics on some damaged files.
+/// Runs the parquet crate, which panics on some damaged files (parquet 60.1, `byte_array.rs`).
 fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(read)) {
         Ok(result) => result.map_err(|error| error.to_string()),
@@ -284,7 +287,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let good = file(20, 8);
         let mut failures = 0;
-        for place in (0..good.len()).step_by(STEP) {
+        for place in (0..good.len()).step_by(29) {
             for value in [0, 0xff, good[place] ^ 1, good[place] ^ 0x80] {
                 let mut bytes = good.clone();
                 bytes[place] = value;
@@ -303,7 +306,4 @@ mod tests {
             assert!(error.contains("not a whole parquet file"), "{error}");
         }
     }
-
-    /// Damages one byte in so many.
-    const STEP: usize = 1;
 }

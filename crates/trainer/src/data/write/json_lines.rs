@@ -12,6 +12,7 @@ use tempfile::{NamedTempFile, TempDir};
 
 use super::{Turn, folder_of, persist, row_error, temporary, turns};
 use crate::data::error::DataError;
+use crate::data::json_lines::MAX_LINE;
 use crate::data::sample::{Picture, PictureError, Sample};
 
 /// Where the pictures of JSON lines go.
@@ -96,6 +97,10 @@ impl JsonLinesWriter {
         let mut line = serde_json::to_vec(&row)
             .map_err(|error| row_error(&self.path, self.rows, error.to_string()))?;
         line.push(b'\n');
+        if line.len() as u64 >= MAX_LINE {
+            let message = format!("longer than {MAX_LINE} bytes; store the pictures as files");
+            return Err(row_error(&self.path, self.rows, message));
+        }
         self.file.write_all(&line).map_err(DataError::io(&self.path))?;
         self.rows += 1;
         Ok(())

@@ -254,6 +254,9 @@ mod tests {
                 assert!(error.contains("row 1 (from 0)") && error.contains(expected), "{error}");
             }
         }
+        let long = Sample { response: Some("x".repeat(1 << 26)), ..one.clone() };
+        let error = write(Form::Inline, &folder.path().join("data.jsonl"), &[long]).unwrap_err();
+        assert!(error.to_string().contains("store the pictures as files"), "{error}");
         let rubbish = Sample { images: vec![Picture::Bytes(b"rubbish".to_vec())], ..one };
         let error = write(Form::Inline, &folder.path().join("data.jsonl"), &[rubbish]).unwrap_err();
         assert!(error.to_string().contains("not a picture"), "{error}");
