@@ -3,15 +3,15 @@
 
 use std::ops::ControlFlow;
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use generation::{
     Activations, GenerateOptions, RecordOptions, Recording, ScoreCotangents, generate_blocking,
 };
 use qwen2_5_vl::{Prompt, Qwen2_5_VL};
 
-use crate::reference::{Arrays, case, distance, ids, model, model_in, read, values};
+use crate::reference::{
+    Arrays, case, distance, ids, model, model_in, named, read, relative, transformers_key, values,
+};
 
 fn extra() -> (serde_json::Value, Arrays) {
     (serde_json::from_str(&read("extra.json")).unwrap(), Arrays::named("extra.safetensors"))
@@ -115,40 +115,6 @@ fn a_padded_batch_equals_the_reference() {
     assert!(worst < 1e-4, "{worst}");
 }
 
-/// Compares each parameter's gradient with the reference's.
-struct Compare<'a> {
-    gradients: &'a GradientsParams,
-    arrays: &'a Arrays,
-    path: Vec<String>,
-    compared: usize,
-}
-
-impl ModuleVisitor for Compare<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let path = self.path.join(".").replace("merger.mlp.1.", "merger.mlp.2.");
-        let name = match path.strip_prefix("model.") {
-            Some(rest) => format!("scoring.grad.model.language_model.{rest}"),
-            None => format!("scoring.grad.model.{path}"),
-        };
-        let (expected, _) = self.arrays.floats(&name);
-        let found = values(self.gradients.get::<D>(param.id).unwrap());
-        let norm = |x: &[f32]| x.iter().map(|x| x * x).sum::<f32>().sqrt();
-        let difference: Vec<f32> = found.iter().zip(&expected).map(|(a, b)| a - b).collect();
-        // The gradient of a key bias is 0 but for rounding.
-        let (difference, scale) = (norm(&difference), norm(&expected).max(1e-2));
-        assert!(difference <= 1e-4 * scale, "{name}: {difference} of {scale}");
-        self.compared += 1;
-    }
-}
-
 #[test]
 fn scores_and_every_gradient_at_a_temperature_equal_pytorch() {
     let (json, arrays) = extra();
@@ -181,8 +147,11 @@ fn scores_and_every_gradient_at_a_temperature_equal_pytorch() {
             assert!(worst < 1e-4, "{name} of response {row}: {worst}");
         }
     }
-    let mut compare =
-        Compare { gradients: &gradients, arrays: &arrays, path: Vec::new(), compared: 0 };
-    model.visit(&mut compare);
-    assert_eq!(compare.compared, 80);
+    let found = named(&model, &gradients);
+    assert_eq!(found.len(), 80);
+    for (name, found) in found {
+        let name = format!("scoring.grad.{}", transformers_key(&name));
+        let error = relative(&found, &arrays.floats(&name).0);
+        assert!(error <= 1e-4, "{name}: {error}");
+    }
 }

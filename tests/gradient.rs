@@ -2,43 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use generation::{Activations, Divergence, RecordOptions, Recording, ScoreCotangents, score};
-use qwen2_5_vl::{Prompt, Qwen2_5_VL};
+use qwen2_5_vl::Prompt;
 
-use crate::reference::{case, distance, model, text_prompt, values};
-
-/// Gradients by path in the module tree.
-struct Named<'a> {
-    gradients: &'a GradientsParams,
-    path: Vec<String>,
-    found: BTreeMap<String, Vec<f32>>,
-}
-
-impl ModuleVisitor for Named<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            self.found.insert(self.path.join("."), values(gradient));
-        }
-    }
-}
-
-fn named(model: &Qwen2_5_VL, gradients: &GradientsParams) -> BTreeMap<String, Vec<f32>> {
-    let mut named = Named { gradients, path: Vec::new(), found: BTreeMap::new() };
-    model.visit(&mut named);
-    named.found
-}
+use crate::reference::{case, distance, model, named, text_prompt, values};
 
 /// Two prompts with two responses each, and numbers to pull back.
 fn batch() -> ([Prompt; 2], Vec<Vec<u32>>, Vec<f32>, Vec<f32>) {

@@ -1,48 +1,18 @@
 //! The gradient of the whole objective: against PyTorch, and every way to compute it alike.
 
-use std::collections::BTreeMap;
-
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use cppo::perturbation::View;
 use cppo::reward::Reward;
 use cppo::{Algorithm, AlgorithmConfig, CplConfig, Gate, Kl, advantages};
-use qwen2_5_vl::weights::checkpoint_key;
-use qwen2_5_vl::{Prompt, Qwen2_5_VL};
+use qwen2_5_vl::Prompt;
 use trainer::config::{RolloutConfig, TrainConfig, TrainerConfig};
 use trainer::data::Example;
 use trainer::rollout::{Group, Response};
 use trainer::update::gradient;
 
-use crate::reference::{Arrays, case, folder, ids, json, model, processor, values};
-
-/// Gradients by name in the checkpoint.
-pub fn named(model: &Qwen2_5_VL, gradients: &GradientsParams) -> BTreeMap<String, Vec<f32>> {
-    struct Named<'a> {
-        gradients: &'a GradientsParams,
-        path: Vec<String>,
-        found: BTreeMap<String, Vec<f32>>,
-    }
-    impl ModuleVisitor for Named<'_> {
-        fn enter_module(&mut self, name: &str, _container_type: &str) {
-            self.path.push(name.into());
-        }
-
-        fn exit_module(&mut self, _name: &str, _container_type: &str) {
-            self.path.pop();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = self.gradients.get::<D>(param.id) {
-                self.found.insert(checkpoint_key(&self.path), values(gradient));
-            }
-        }
-    }
-    let mut named = Named { gradients, path: Vec::new(), found: BTreeMap::new() };
-    model.visit(&mut named);
-    named.found
-}
+use crate::reference::{
+    Arrays, case, folder, ids, json, model, named, processor, relative, transformers_key,
+};
 
 /// The prompt of the reference's objective with a picture in place of its own.
 fn prompt(picture: &str) -> Prompt {
@@ -115,13 +85,6 @@ fn config(algorithm: AlgorithmConfig, recompute: bool, micro_batch: usize) -> Tr
     }
 }
 
-/// `‖found - expected‖ / ‖expected‖`; the gradient of a key bias is 0 but for rounding.
-fn relative(found: &[f32], expected: &[f32]) -> f32 {
-    let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>().sqrt();
-    let difference = norm(&mut found.iter().zip(expected).map(|(a, b)| a - b));
-    difference / norm(&mut expected.iter().copied()).max(1e-2)
-}
-
 #[test]
 fn the_whole_objective_has_pytorchs_loss_and_gradient_of_every_parameter() {
     let (arrays, json) = (Arrays::open(), json());
@@ -135,11 +98,7 @@ fn the_whole_objective_has_pytorchs_loss_and_gradient_of_every_parameter() {
         let found = named(&model, &gradients);
         assert_eq!(found.len(), 80);
         for (name, found) in found {
-            let key = match name.strip_prefix("model.") {
-                Some(rest) => format!("grad.model.language_model.{rest}"),
-                None => format!("grad.model.{name}"),
-            };
-            let (expected, _) = arrays.floats(&key);
+            let (expected, _) = arrays.floats(&format!("grad.{}", transformers_key(&name)));
             let error = relative(&found, &expected);
             assert!(error < 1e-3, "{name}, recompute {recompute}: {error}");
         }

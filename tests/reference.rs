@@ -1,10 +1,13 @@
 //! The reference model and the values that PyTorch and transformers computed with it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor};
 use processor::{Message, PretrainedFiles, Processor};
-use qwen2_5_vl::weights::Checkpoint;
+use qwen2_5_vl::weights::{Checkpoint, checkpoint_key};
 use qwen2_5_vl::{Prompt, Qwen2_5_VL, Qwen2_5_VLConfig};
 use safetensors::SafeTensors;
 
@@ -99,4 +102,46 @@ pub fn distance(found: &[f32], expected: &[f32]) -> f32 {
     let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(found.iter().all(|value| value.is_finite()), "not finite");
     worst
+}
+
+/// Gradients by name in the checkpoint.
+pub fn named(model: &Qwen2_5_VL, gradients: &GradientsParams) -> BTreeMap<String, Vec<f32>> {
+    struct Named<'a> {
+        gradients: &'a GradientsParams,
+        path: Vec<String>,
+        found: BTreeMap<String, Vec<f32>>,
+    }
+    impl ModuleVisitor for Named<'_> {
+        fn enter_module(&mut self, name: &str, _container_type: &str) {
+            self.path.push(name.into());
+        }
+
+        fn exit_module(&mut self, _name: &str, _container_type: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(gradient) = self.gradients.get::<D>(param.id) {
+                self.found.insert(checkpoint_key(&self.path), values(gradient));
+            }
+        }
+    }
+    let mut named = Named { gradients, path: Vec::new(), found: BTreeMap::new() };
+    model.visit(&mut named);
+    named.found
+}
+
+/// transformers' name of a parameter in the checkpoint.
+pub fn transformers_key(name: &str) -> String {
+    match name.strip_prefix("model.") {
+        Some(rest) => format!("model.language_model.{rest}"),
+        None => format!("model.{name}"),
+    }
+}
+
+/// `‖found - expected‖ / ‖expected‖`; the gradient of a key bias is 0 but for rounding.
+pub fn relative(found: &[f32], expected: &[f32]) -> f32 {
+    let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>().sqrt();
+    let difference = norm(&mut found.iter().zip(expected).map(|(a, b)| a - b));
+    difference / norm(&mut expected.iter().copied()).max(1e-2)
 }

@@ -9,9 +9,10 @@ use burn::tensor::DType;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::de::DeserializeOwned;
-use trainer::config::{Logger, ModelConfig, SftConfig, TrainConfig, TrainerConfig, load};
+use trainer::config::{Logger, ModelConfig, SftConfig, TrainConfig, TrainerConfig, load, to_yaml};
 use trainer::hooks::Hooks;
 use trainer::metrics::console::{Console, colour_wanted};
+use trainer::plan::MemoryPlan;
 use trainer::pretrained::Pretrained;
 use trainer::{Outcome, TrainError};
 
@@ -64,6 +65,9 @@ impl ConfigArgs {
 pub struct Train {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Print the resolved configuration and an estimate of the memory it takes, and stop
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Train {
@@ -71,6 +75,11 @@ impl Train {
         let config: TrainConfig = self.config.load(Some(demo::TRAIN))?;
         config.validate().map_err(Failure::usage)?;
         let session = Session::open(&config.trainer, &config.model, self.config.quiet)?;
+        if self.dry_run {
+            let plan = MemoryPlan::new(&session.policy.model, &config);
+            print!("{}\n{plan}", to_yaml(&config));
+            return Ok(());
+        }
         session.run(|policy, device, hooks| trainer::train(policy, &config, device, hooks))
     }
 }

@@ -11,6 +11,7 @@ pub mod hooks;
 pub mod metrics;
 pub mod optim;
 pub mod pieces;
+pub mod plan;
 pub mod pretrained;
 pub mod rollout;
 pub mod run;

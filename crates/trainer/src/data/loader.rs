@@ -7,6 +7,9 @@ use processor::Processor;
 use super::{Example, ExampleError, Order, Source};
 use crate::config::{DataConfig, Overlong};
 
+/// Examples in a row that may fail where there is no end of them.
+const ENDLESS_TRIES: usize = 1000;
+
 /// Examples that were left out, by reason.
 pub type Skipped = BTreeMap<String, usize>;
 
@@ -38,7 +41,7 @@ impl Loader {
     /// # Errors
     ///
     /// When an example cannot be used and `data.overlong` is `error`, or a whole epoch holds none
-    /// that can.
+    /// that can (a thousand in a row, where there is no end).
     pub fn next(
         &mut self,
         count: usize,
@@ -61,7 +64,7 @@ impl Loader {
                 }
                 Err(error) => {
                     failures += 1;
-                    let hopeless = self.source.len().is_some_and(|length| failures >= length);
+                    let hopeless = failures >= self.source.len().unwrap_or(ENDLESS_TRIES);
                     if self.config.overlong == Overlong::Error || hopeless {
                         return Err(error);
                     }
