@@ -115,6 +115,7 @@ impl DataConfig {
                 !self.gym.families.is_empty(),
                 "must name one family or more",
             ),
+            number("data.gym.careless_share", self.gym.careless_share, 0.0, 1.0),
         ])
     }
 }

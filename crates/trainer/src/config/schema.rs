@@ -76,11 +76,16 @@ pub struct DataConfig {
 /// What the perception gym asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)]
 pub struct GymConfig {
+    /// Kinds of questions.
     pub families: Vec<Family>,
+    /// How hard the pictures are to read.
     pub difficulty: Difficulty,
+    /// Seed of the pictures.
     pub seed: u64,
+    /// Share of the worked responses for training whose number is one off, as a careless annotator
+    /// would write it; the answer that is rewarded stays right.
+    pub careless_share: f64,
 }
 
 /// What happens to an example that cannot be used.
@@ -244,7 +249,7 @@ impl Default for DataConfig {
 impl Default for GymConfig {
     fn default() -> Self {
         let families = vec![Family::CountColor, Family::CountShape];
-        Self { families, difficulty: Difficulty::Standard, seed: 0 }
+        Self { families, difficulty: Difficulty::Standard, seed: 0, careless_share: 0.0 }
     }
 }
 

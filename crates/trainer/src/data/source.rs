@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use gym::{Gym, Split};
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{DataError, Dataset, Picture, Sample};
@@ -13,8 +13,8 @@ use crate::rollout::mixed;
 
 /// Examples by number.
 pub enum Source {
-    /// Drawn as they are asked for, without end.
-    Gym(Gym, Split),
+    /// Drawn as they are asked for, without end; with the share of careless worked responses.
+    Gym(Gym, Split, f64),
     /// Those of files.
     Files(Box<Dataset>),
 }
@@ -31,7 +31,8 @@ impl Source {
             "gym" => {
                 let gym = &config.gym;
                 let (families, difficulty) = (gym.families.clone(), gym.difficulty);
-                Some(Self::Gym(Gym { families, difficulty, seed: gym.seed }, split))
+                let careless = if split == Split::Train { gym.careless_share } else { 0.0 };
+                Some(Self::Gym(Gym { families, difficulty, seed: gym.seed }, split, careless))
             }
             path => {
                 let image_dir = config.image_dir.as_deref();
@@ -62,18 +63,35 @@ impl Source {
     pub fn sample(&mut self, index: usize) -> Result<Sample, DataError> {
         match self {
             Self::Files(dataset) => dataset.get(index),
-            Self::Gym(gym, split) => {
+            Self::Gym(gym, split, careless) => {
                 let item = gym.item(*split, index as u64);
+                let mut stream = ChaCha8Rng::seed_from_u64(mixed(gym.seed, index as u64));
+                let response = match stream.random::<f64>() < *careless {
+                    true => miscounted(&item.response, &item.answer),
+                    false => item.response,
+                };
                 Ok(Sample {
                     prompt: vec![processor::Message::user(1, item.question)],
                     images: vec![Picture::Decoded(item.picture)],
                     answer: item.answer,
-                    response: Some(item.response),
+                    response: Some(response),
                     seen: item.seen,
                     source: format!("gym/{}", item.family),
                 })
             }
         }
+    }
+}
+
+/// The response with a number one off in the box; one that ends in a word stays as it is.
+fn miscounted(response: &str, answer: &str) -> String {
+    let boxed = |answer: &str| format!("\\boxed{{{answer}}}");
+    match answer.parse::<u32>() {
+        Ok(count) if count < 3 => {
+            response.replace(&boxed(answer), &boxed(&(count + 1).to_string()))
+        }
+        Ok(count) => response.replace(&boxed(answer), &boxed(&(count - 1).to_string())),
+        Err(_) => response.into(),
     }
 }
 
@@ -122,6 +140,15 @@ mod tests {
         // Any place can be asked for first, so a run resumes in the middle of an epoch.
         assert_eq!(Order::new(Some(50), 7).index(73), visits[73]);
         assert_ne!(Order::new(Some(50), 8).index(73), 1 + visits[73]);
+    }
+
+    #[test]
+    fn careless_annotators_are_one_off() {
+        let cases = [("0", "1"), ("2", "3"), ("3", "2"), ("12", "11"), ("red", "red")];
+        for (answer, expected) in cases {
+            let response = |answer: &str| format!("<think> a. </think> \\boxed{{{answer}}}");
+            assert_eq!(miscounted(&response(answer), answer), response(expected));
+        }
     }
 
     #[test]
