@@ -38,6 +38,13 @@ pub struct Moment {
     pub first: usize,
 }
 
+impl Moment {
+    /// Seed of the perturbations of a group of the mini-batch.
+    pub fn seed(&self, run: u64, group: usize) -> Seed {
+        Seed { run, step: self.step as u64, prompt: (self.first + group) as u64 }
+    }
+}
+
 impl TrainConfig {
     /// How views of a mini-batch of `rows` responses are run.
     pub(crate) fn view_options(&self, rows: usize) -> ViewOptions {
@@ -141,11 +148,7 @@ pub fn update(
     moment: Moment,
 ) -> Result<Metrics, UpdateError> {
     let perturb = |kind: Kind, group: usize| {
-        let seed = Seed {
-            run: config.rollout.seed,
-            step: moment.step as u64,
-            prompt: (moment.first + group) as u64,
-        };
+        let seed = moment.seed(config.rollout.seed, group);
         groups[group].example.view(kind, seed, &policy.processor, &config.algorithm)
     };
     let (objective, gradients) = gradient(&policy.model, groups, &perturb, config)?;
