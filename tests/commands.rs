@@ -123,8 +123,7 @@ fn fails(output: &Output, code: i32, expected: &str) {
 #[test]
 fn wrong_usage_is_said_with_exit_code_2() {
     let model = path("model");
-    let cases: [(&[&str], &str); 9] = [
-        (&["infer", "hi"], "--model"),
+    let cases: [(&[&str], &str); 8] = [
         (&["infer", "-m", &model, "  "], "question is empty"),
         (&["infer", "-m", &model, "--device", "tpu", "hi"], "use auto, cpu"),
         (&["infer", "-m", &model, "--device", "cuda", "hi"], "cuda"),

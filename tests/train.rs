@@ -146,6 +146,34 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_taken() {
     assert!(weights(&damaged).unwrap() == weights(&whole).unwrap());
 }
 
+/// A limit on the size of files stands in for a full disk: writes fail in the same way.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_ends_the_run_and_leaves_whole_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, full) = (folder.path().join("whole"), folder.path().join("full"));
+    finished(short(&whole, &[]));
+    finished(short(&full, &["trainer.total_steps=2"]));
+    let limited = short(&full, &[]);
+    // Without the trap the signal, not the failed write, would end the program.
+    let output = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 1000; exec \"$@\"", "sh"])
+        .arg(limited.get_program())
+        .args(limited.get_args())
+        .output()
+        .unwrap();
+    let message = String::from_utf8_lossy(&output.stderr).to_string();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("model.safetensors") && !message.contains("panicked"), "{message}");
+    let names = std::fs::read_dir(full.join("checkpoints")).unwrap();
+    let mut names: Vec<String> =
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["best", "latest", "step_1", "step_2"]);
+    finished(short(&full, &[]));
+    assert_same_run(&full, &whole);
+}
+
 #[test]
 fn wrong_configurations_are_refused_with_exit_code_2() {
     let folder = tempfile::tempdir().unwrap();

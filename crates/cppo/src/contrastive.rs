@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn the_contrast_equals_the_published_anchors() {
         let cases = [
-            (0.0, 0.0, 0.693147),
+            (0.0, 0.0, std::f64::consts::LN_2),
             (0.1, 0.3, 0.126928),
             (0.3, 0.1, 2.126928),
             (0.02, 0.367879, 0.030379),

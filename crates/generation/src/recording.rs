@@ -53,7 +53,7 @@ pub struct Recording {
 #[derive(Debug)]
 enum Kept {
     /// `predicting` as the end of its graph.
-    Graph(Tensor<2>),
+    Graph(Box<Tensor<2>>),
     Layers(Box<Layers>),
 }
 
@@ -81,7 +81,7 @@ impl Recording {
             Activations::Stored => {
                 let batch = plain.batch(prompts)?;
                 let end = graph(model, &plain, &batch, ids.clone(), options.train_vision);
-                (end.clone().inner(), Kept::Graph(end))
+                (end.clone().inner(), Kept::Graph(Box::new(end)))
             }
         };
         Ok(Self { options, ids, predicting, activations })
@@ -107,7 +107,7 @@ impl Recording {
             head::backward(&mut sum, self.predicting, targets, temperature, cotangents);
         match self.activations {
             Kept::Graph(end) => {
-                sum.add((end * d_predicting).sum().backward());
+                sum.add((*end * d_predicting).sum().backward());
             }
             Kept::Layers(layers) => {
                 layers.backward(&mut sum, self.ids, d_predicting, self.options.train_vision);

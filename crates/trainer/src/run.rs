@@ -212,7 +212,7 @@ impl Run {
             serde_json::from_str::<Value>(line).ok()?[Validation::ACCURACY].as_f64()
         });
         let first = found.next();
-        Ok(first.map(|first| (first, found.last().unwrap_or(first))))
+        Ok(first.map(|first| (first, found.next_back().unwrap_or(first))))
     }
 }
 
@@ -243,7 +243,7 @@ fn changed_keys(before: &str, now: &str) -> Vec<String> {
     let parse = |text: &str| yaml_serde::from_str::<Value>(text).unwrap_or(Value::Null);
     let mut keys = Vec::new();
     differences("", &parse(before), &parse(now), &mut keys);
-    keys.retain(|key| !FREE_KEYS.iter().any(|free| key.as_str() == *free));
+    keys.retain(|key| !FREE_KEYS.contains(&key.as_str()));
     keys
 }
 

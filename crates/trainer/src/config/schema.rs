@@ -102,7 +102,7 @@ pub enum Overlong {
 }
 
 /// The policy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
     /// Folder in Hugging Face layout, hub id, or empty for the embedded demo model.
@@ -250,12 +250,6 @@ impl Default for GymConfig {
     fn default() -> Self {
         let families = vec![Family::CountColor, Family::CountShape];
         Self { families, difficulty: Difficulty::Standard, seed: 0, careless_share: 0.0 }
-    }
-}
-
-impl Default for ModelConfig {
-    fn default() -> Self {
-        Self { path: String::new(), init_seed: None, freeze_vision: false }
     }
 }
 
