@@ -9,9 +9,16 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::linear::cast;
+use crate::parallel;
 
 /// Above this many scores (256 MiB in f32) attention goes piece by piece.
 const MAX_SCORES: usize = 1 << 26;
+
+/// From this many scores on, the cores of a CPU share attention out.
+const MIN_SHARED_SCORES: usize = 1 << 17;
+
+/// Scores that a core works on at a time (512 KiB in f32), so that they stay in its cache.
+const BLOCK_SCORES: usize = 1 << 17;
 
 /// Added to the score of a key that must not be seen; `exp` of it is 0 in f32.
 const HIDDEN: f32 = -1e30;
@@ -86,6 +93,13 @@ pub fn attention(query: Tensor<4>, runs: &[(&KeyValues, &Mask)]) -> Tensor<4> {
     let keys: usize = runs.iter().map(|(run, _)| run.keys.dims()[2]).sum();
     let query = cast(query, DType::F32) * (head_dim as f64).powf(-0.5);
     let per_head = prompts * rows * keys;
+    if let [(run, mask)] = runs
+        && per_head * kv_heads >= MIN_SHARED_SCORES
+        && parallel::is_plain_cpu(&query.device())
+        && let Some(output) = attend_in_blocks(&query, run, mask)
+    {
+        return output;
+    }
     if per_head * kv_heads <= MAX_SCORES {
         return attend(query, runs);
     }
@@ -117,6 +131,54 @@ impl KeyValues {
             values: self.values.clone().slice_dim(1, range),
         }
     }
+}
+
+/// As [`attend`], head by head and block of queries by block, several at a time; causal blocks
+/// leave out the keys that none of their queries sees. None where the heads own keys or padding.
+fn attend_in_blocks(query: &Tensor<4>, run: &KeyValues, mask: &Mask) -> Option<Tensor<4>> {
+    let [prompts, kv_heads, rows, head_dim] = query.dims();
+    let [_, owned_heads, keys, _] = run.keys.dims();
+    let queries = match mask {
+        Mask::Full => rows,
+        Mask::Causal(bias) if bias.dims() == [keys, keys] => keys,
+        _ => return None,
+    };
+    if owned_heads != kv_heads {
+        return None;
+    }
+    let rep = rows / queries;
+    let step = (BLOCK_SCORES / (prompts * rep * keys)).max(16).min(queries);
+    let query = query.clone().reshape([prompts, kv_heads, rep, queries, head_dim]);
+    let (mut shared, values) = (run.keys.clone(), run.values.clone());
+    if step < queries {
+        shared = feature_major(shared);
+    }
+    let blocks: Vec<(usize, usize)> = (0..kv_heads)
+        .flat_map(|head| (0..queries).step_by(step).map(move |start| (head, start)))
+        .collect();
+    let attended = parallel::map(blocks, |(head, start)| {
+        let end = (start + step).min(queries);
+        let (seen, mask) = match mask {
+            Mask::Causal(bias) => (end, Mask::Causal(bias.clone().slice([start..end, 0..end]))),
+            _ => (keys, Mask::Full),
+        };
+        let query = query.clone().slice_dim(1, head..head + 1).slice_dim(3, start..end);
+        let query = query.reshape([prompts, 1, rep * (end - start), head_dim]);
+        let part = |x: &Tensor<4>| x.clone().slice_dim(1, head..head + 1).slice_dim(2, 0..seen);
+        let run = KeyValues { keys: part(&shared), values: part(&values) };
+        attend(query, &[(&run, &mask)]).reshape([prompts, 1, rep, end - start, head_dim])
+    });
+    let per_head = queries.div_ceil(step);
+    let heads = attended.chunks(per_head).map(|blocks| Tensor::cat(blocks.to_vec(), 3));
+    Some(Tensor::cat(heads.collect(), 1).reshape([prompts, kv_heads, rows, head_dim]))
+}
+
+/// The same keys, those of one feature side by side in memory: products then need no packing.
+fn feature_major(keys: Tensor<4>) -> Tensor<4> {
+    let [prompts, heads, length, head_dim] = keys.dims();
+    // Only contiguous tensors take one dimension without a copy.
+    let flat = keys.swap_dims(2, 3).reshape([prompts * heads * head_dim * length]);
+    flat.reshape([prompts, heads, head_dim, length]).swap_dims(2, 3)
 }
 
 /// The plain computation; `query` is already scaled and f32.

@@ -1,9 +1,16 @@
 //! Layers that keep their weights in the checkpoint's layout and dtype, and compute in the
 //! activation's dtype.
 
+use std::ops::Range;
+
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor};
+
+use crate::parallel;
+
+/// Multiplications that are worth a core of their own.
+pub(crate) const PART: usize = 1 << 18;
 
 /// `x · Wᵀ + b` with `W` stored `[out, in]`, as PyTorch's `nn.Linear` does.
 #[derive(Module, Debug)]
@@ -30,12 +37,13 @@ impl Linear {
     /// - x: `[..., in_features]`
     /// - output: `[..., out_features]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let dtype = x.dtype();
-        let output = matmul_transposed(x, cast(self.weight.val(), dtype));
-        match &self.bias {
-            Some(bias) => output + cast(bias.val(), dtype).unsqueeze(),
-            None => output,
-        }
+        let (weight, bias) = self.cast(x.dtype());
+        linear(x, weight, bias)
+    }
+
+    /// Weight and bias in the dtype of computation.
+    pub(crate) fn cast(&self, dtype: DType) -> (Tensor<2>, Option<Tensor<1>>) {
+        (cast(self.weight.val(), dtype), self.bias.as_ref().map(|bias| cast(bias.val(), dtype)))
     }
 }
 
@@ -98,19 +106,41 @@ pub(crate) fn cast<const D: usize>(x: Tensor<D>, dtype: DType) -> Tensor<D> {
     if x.dtype() == dtype { x } else { x.cast(FloatDType::from(dtype)) }
 }
 
-/// `x · weightᵀ` as one two-dimensional product.
+/// `x · weightᵀ + bias` as one two-dimensional product, or as one per core.
 ///
 /// # Shapes
 ///
 /// - x: `[..., in_features]`
 /// - weight: `[out_features, in_features]`
+/// - bias: `[out_features]`
 /// - output: `[..., out_features]`
-pub(crate) fn matmul_transposed<const D: usize>(x: Tensor<D>, weight: Tensor<2>) -> Tensor<D> {
+pub(crate) fn linear<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<D> {
     // Burn checks dtypes in debug builds only, and reads wrong bytes in release.
     assert_eq!(x.dtype(), weight.dtype(), "activation and weight must share one dtype");
     let mut dims = x.dims();
     let [outputs, inputs] = weight.dims();
     let rows = dims[..D - 1].iter().product::<usize>();
     dims[D - 1] = outputs;
-    x.reshape([rows, inputs]).matmul(weight.transpose()).reshape(dims)
+    let device = x.device();
+    let x = x.reshape([rows, inputs]);
+    let spans = parallel::spans(outputs, (PART / (rows * inputs).max(1)).max(64), &device);
+    // With few rows it costs less to transpose the output than to pack the weight.
+    let columns = parallel::is_plain_cpu(&device) && (2..=inputs / 4).contains(&rows);
+    let part = |span: Range<usize>| {
+        let (x, weight) = (x.clone(), weight.clone().slice_dim(0, span.clone()));
+        let output = if columns {
+            weight.matmul(x.transpose()).transpose()
+        } else {
+            x.matmul(weight.transpose())
+        };
+        match bias.clone() {
+            Some(bias) => output + bias.slice_dim(0, span).unsqueeze(),
+            None => output,
+        }
+    };
+    Tensor::cat(parallel::map(spans, part), 1).reshape(dims)
 }

@@ -7,7 +7,7 @@ use crate::attention::Mask;
 use crate::cache::{KvCache, Prefix, response_rope};
 use crate::config::Qwen2_5_VLConfig;
 use crate::error::PromptError;
-use crate::linear::{Linear, cast, matmul_transposed};
+use crate::linear::{Linear, cast, linear};
 use crate::prompt::Prompt;
 use crate::rope::Rope;
 use crate::text::{Pass, TextModel};
@@ -297,7 +297,7 @@ impl Qwen2_5_VL {
             Some(head) => head.forward(hidden),
             None => {
                 let table = cast(self.model.embed_tokens.weight.val(), hidden.dtype());
-                matmul_transposed(hidden, table)
+                linear(hidden, table, None)
             }
         };
         cast(logits, DType::F32)

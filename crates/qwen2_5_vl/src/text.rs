@@ -1,12 +1,12 @@
 //! The text decoder (`Qwen2_5_VLTextModel`).
 
 use burn::module::Module;
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
 
 use crate::attention::{KeyValues, Mask, attention};
 use crate::cache::KvCache;
 use crate::config::TextConfig;
+use crate::feed_forward::swiglu;
 use crate::linear::{Embedding, Linear, RmsNorm};
 use crate::rope::Rope;
 
@@ -161,14 +161,21 @@ impl Attention {
             .reshape([prompts, responses, tokens, kv_heads, rep, head_dim])
             .permute([0, 3, 1, 4, 2, 5])
             .reshape([prompts, kv_heads, responses * rep * tokens, head_dim]);
-        let arrange = |x: Tensor<4>| {
-            x.reshape([prompts, responses, tokens, kv_heads, head_dim])
-                .permute([0, 3, 1, 2, 4])
-                .reshape([prompts, kv_heads * responses, tokens, head_dim])
-        };
+        let grouped = |x: Tensor<4>| x.reshape([prompts, responses, tokens, kv_heads, head_dim]);
         let key = self.k_proj.forward(x.clone()).reshape([batch, tokens, kv_heads, head_dim]);
         let value = self.v_proj.forward(x).reshape([batch, tokens, kv_heads, head_dim]);
-        (query, KeyValues { keys: arrange(pass.rope.apply(key)), values: arrange(value) })
+        // Features before tokens in memory: the product with the queries need not transpose them.
+        let keys = grouped(pass.rope.apply(key))
+            .permute([0, 3, 1, 4, 2])
+            .reshape([prompts, kv_heads * responses, head_dim, tokens])
+            .swap_dims(2, 3);
+        let values = grouped(value).permute([0, 3, 1, 2, 4]).reshape([
+            prompts,
+            kv_heads * responses,
+            tokens,
+            head_dim,
+        ]);
+        (query, KeyValues { keys, values })
     }
 
     fn output(&self, attended: Tensor<4>, dims: [usize; 3], pass: Pass) -> Tensor<3> {
@@ -204,7 +211,6 @@ impl Mlp {
     }
 
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let gate = silu(self.gate_proj.forward(x.clone()));
-        self.down_proj.forward(gate * self.up_proj.forward(x))
+        swiglu(x, &self.gate_proj, &self.up_proj, &self.down_proj)
     }
 }

@@ -2,12 +2,13 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
-use burn::tensor::activation::{gelu, silu};
+use burn::tensor::activation::gelu;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use crate::attention::{KeyValues, Mask, attention};
 use crate::config::{VISION_NORM_EPS, VisionConfig};
-use crate::linear::{Linear, RmsNorm, cast, matmul_transposed};
+use crate::feed_forward::swiglu;
+use crate::linear::{Linear, RmsNorm, cast, linear};
 use crate::rope::Rope;
 use crate::window::{ImageGroup, WindowLayout};
 
@@ -112,7 +113,7 @@ impl PatchEmbed {
 
     fn forward(&self, patches: Tensor<2>) -> Tensor<2> {
         let weight = cast(self.proj.weight.val(), patches.dtype());
-        matmul_transposed(patches, weight.flatten(1, 4))
+        linear(patches, weight.flatten(1, 4), None)
     }
 }
 
@@ -257,8 +258,7 @@ impl VisionMlp {
     }
 
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let gate = silu(self.gate_proj.forward(x.clone()));
-        self.down_proj.forward(gate * self.up_proj.forward(x))
+        swiglu(x, &self.gate_proj, &self.up_proj, &self.down_proj)
     }
 }
 
