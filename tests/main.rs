@@ -1,12 +1,15 @@
 //! Tests of the whole product, from the repository alone.
 
+mod bad_data;
 mod cache;
 mod commands;
+mod data;
 mod extra;
 mod gradient;
 mod hub;
 mod objective;
 mod parity;
 mod reference;
+mod score;
 mod train;
 mod weights;

@@ -12,6 +12,7 @@ mod interrupt;
 mod output;
 mod perceive;
 mod pretrained;
+mod score;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -36,6 +37,8 @@ enum Command {
     Infer(infer::Infer),
     /// Show which words of an answer come from the picture
     Perceive(perceive::Perceive),
+    /// Reward responses: JSON lines {"response", "answer"} on standard input
+    Score(score::Score),
     /// Make data sets and look into them
     Data(data::Data),
     /// List the devices found and the number formats they support
@@ -50,6 +53,7 @@ fn main() {
         Command::Sft(command) => command.run(),
         Command::Infer(command) => command.run(),
         Command::Perceive(command) => command.run(),
+        Command::Score(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Devices(command) => command.run(),
         Command::Bench(command) => command.run(),

@@ -106,6 +106,22 @@ impl ModelFiles {
             .transpose()
     }
 
+    /// What makes model input of pictures and text.
+    ///
+    /// # Errors
+    ///
+    /// When a file is missing or damaged.
+    pub fn processor(&self) -> Result<Processor, PretrainedError> {
+        Processor::new(&PretrainedFiles {
+            tokenizer_json: self.required("tokenizer.json")?.into_owned(),
+            tokenizer_config_json: self.text("tokenizer_config.json")?,
+            preprocessor_config_json: self.text("preprocessor_config.json")?,
+            chat_template_jinja: self.text("chat_template.jinja")?,
+            chat_template_json: self.text("chat_template.json")?,
+        })
+        .map_err(|source| PretrainedError::Processor { place: self.name(), source })
+    }
+
     fn weights(
         &self,
         config: &Qwen2_5_VLConfig,
@@ -159,14 +175,7 @@ impl Pretrained {
             .map_err(|_| PretrainedError::NotText { file: "config.json".into() })?;
         let config = Qwen2_5_VLConfig::from_json(&json)
             .map_err(|source| PretrainedError::Config { place: place.clone(), source })?;
-        let processor = Processor::new(&PretrainedFiles {
-            tokenizer_json: files.required("tokenizer.json")?.into_owned(),
-            tokenizer_config_json: files.text("tokenizer_config.json")?,
-            preprocessor_config_json: files.text("preprocessor_config.json")?,
-            chat_template_jinja: files.text("chat_template.jinja")?,
-            chat_template_json: files.text("chat_template.json")?,
-        })
-        .map_err(|source| PretrainedError::Processor { place: place.clone(), source })?;
+        let processor = files.processor()?;
         check_tokens(&processor, &config)
             .map_err(|message| PretrainedError::Tokens { place, message })?;
         let generation = match files.text("generation_config.json")? {

@@ -45,7 +45,9 @@ pub fn sft(
 ) -> Result<Outcome, TrainError> {
     let source = Source::open(&config.data.train, Split::Train, &config.data)?
         .filter(|source| !source.is_empty())
-        .ok_or_else(|| TrainError::Config("data.train holds no examples".into()))?;
+        .ok_or_else(|| {
+            TrainError::Config(format!("data.train: {} holds no examples", config.data.train))
+        })?;
     let mut loader = Loader::new(source, &config.data);
     let total_steps = epochs_to_steps(&config.trainer, loader.epoch_len())?;
     let validation = match Source::open(&config.data.val, Split::Validation, &config.data)? {
@@ -76,6 +78,7 @@ pub fn sft(
         state.step += 1;
         state.place = loader.place;
         state.skipped = loader.skipped.clone();
+        metrics.merge(loader.metrics());
         metrics.set("training/global_step", state.step as f64);
         let last = state.step == total_steps || hooks.stopped();
         let due = |every: usize| every > 0 && state.step % every == 0;

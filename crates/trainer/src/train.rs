@@ -69,7 +69,9 @@ pub fn train(
 ) -> Result<Outcome, TrainError> {
     let source = Source::open(&config.data.train, Split::Train, &config.data)?
         .filter(|source| !source.is_empty())
-        .ok_or_else(|| TrainError::Config("data.train holds no examples".into()))?;
+        .ok_or_else(|| {
+            TrainError::Config(format!("data.train: {} holds no examples", config.data.train))
+        })?;
     let mut loader = Loader::new(source, &config.data);
     let total_steps = epochs_to_steps(&config.trainer, loader.epoch_len())?;
     let validation = match Source::open(&config.data.val, Split::Validation, &config.data)? {
@@ -126,6 +128,7 @@ pub fn train(
         state.step += 1;
         state.place = loader.place;
         state.skipped = loader.skipped.clone();
+        metrics.merge(loader.metrics());
         metrics.set("training/global_step", state.step as f64);
         if let Some(length) = loader.epoch_len() {
             metrics.set("training/epoch", loader.place as f64 / length as f64);

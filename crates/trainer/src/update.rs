@@ -106,6 +106,11 @@ pub fn gradient(
     };
 
     let old = mini.old(&original.scores);
+    // Where no response needs the views they count as the original: nothing is removed.
+    let [preserving, removing] = match &perturbed {
+        Some(views) => [&views.preserving.scores, &views.removing.scores],
+        None => [&original.scores; 2],
+    };
     let batch = Batch {
         tokens: mini.tokens,
         max_response_tokens: config.rollout.max_response_tokens,
@@ -116,8 +121,8 @@ pub fn gradient(
         old_logprobs: &old,
         ref_logprobs: mini.reference.as_deref(),
         original: &original.scores,
-        preserving: perturbed.as_ref().map(|views| &views.preserving.scores),
-        removing: perturbed.as_ref().map(|views| &views.removing.scores),
+        preserving: Some(preserving),
+        removing: Some(removing),
     };
     let mut objective = objective(&batch, algorithm);
     if let Some(views) = &perturbed_prompts {

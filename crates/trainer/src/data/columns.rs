@@ -146,6 +146,19 @@ impl Columns {
         Ok(())
     }
 
+    /// Which of the columns `roots` each part of a sample is read from, as far as there is one.
+    pub(super) fn used(&self, roots: &[String]) -> Vec<(&'static str, String)> {
+        let parts = ["prompt", "images", "answer", "response", "seen", "source"];
+        let leads_into = |name: &&String| {
+            let first = name.split_once('.').map_or(name.as_str(), |(first, _)| first);
+            roots.iter().any(|root| root == *name || root == first)
+        };
+        let used = |(part, column): (_, &Column)| {
+            Some((part, column.names.iter().find(leads_into)?.clone()))
+        };
+        parts.into_iter().zip(self.all()).filter_map(used).collect()
+    }
+
     /// Makes a sample of a row; `folder` is where relative picture paths begin.
     pub(super) fn sample(&self, row: &Cell, folder: &Path) -> Result<Sample, Fault> {
         let images = match self.images.find(row)? {
@@ -295,5 +308,8 @@ mod tests {
         let columns = Columns::new(&Mapping::default());
         assert_eq!(columns.check(&["problem", "reward_model"]), Ok(()));
         assert!(columns.wants("reward_model") && !columns.wants("extra_info"));
+        let roots = ["problem", "question", "reward_model", "other"].map(String::from);
+        let used = [("prompt", "problem"), ("answer", "reward_model.ground_truth")];
+        assert_eq!(columns.used(&roots), used.map(|(part, name)| (part, name.to_string())));
     }
 }

@@ -23,6 +23,16 @@ pub struct Dataset {
     rows: usize,
 }
 
+/// The columns of a data set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layout {
+    /// All columns.
+    pub columns: Vec<String>,
+    /// Parts of a sample (prompt, images, answer, response, seen, source) and the column, or the
+    /// field of one, that each is read from.
+    pub used: Vec<(&'static str, String)>,
+}
+
 #[derive(Debug)]
 struct Part {
     path: PathBuf,
@@ -83,6 +93,26 @@ impl Dataset {
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
+    }
+
+    /// The files, in order.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.parts.iter().map(|part| part.path.as_path())
+    }
+
+    /// The first file's columns and what is read from them; JSON lines without rows have none.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read any more.
+    pub fn layout(&self) -> Result<Layout, DataError> {
+        let columns = match self.parts.first() {
+            Some(Part { table: Table::JsonLines(rows), .. }) => rows.names()?,
+            Some(Part { table: Table::Parquet(rows), .. }) => rows.names(),
+            None => Vec::new(),
+        };
+        let used = self.columns.used(&columns);
+        Ok(Layout { columns, used })
     }
 
     /// The sample at `index`, counted from 0; its pictures are not decoded.
@@ -194,9 +224,15 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(files)
 }
 
-/// The split in a name like the hub's `train-00000-of-00002.parquet`.
+/// Files that are a whole split.
+const SPLITS: [&str; 5] = ["train", "validation", "val", "dev", "test"];
+
+/// The split in a name like `train.parquet`, or the hub's `train-00000-of-00002.parquet`.
 fn split_of(name: &str) -> Option<&str> {
     let (stem, _) = name.rsplit_once('.')?;
+    if SPLITS.contains(&stem) {
+        return Some(stem);
+    }
     let (rest, shards) = stem.rsplit_once("-of-")?;
     let (split, shard) = rest.rsplit_once('-')?;
     let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -298,6 +334,32 @@ mod tests {
         write("test-00000-of-00001.jsonl", &row("5"));
         let error = open(folder.path()).unwrap_err();
         assert!(error.contains("several splits (test, train)"), "{error}");
+
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["train.jsonl", "test.jsonl"] {
+            std::fs::write(folder.path().join(name), row("1")).unwrap();
+        }
+        let error = open(folder.path()).unwrap_err();
+        assert!(error.contains("several splits (test, train)"), "{error}");
+    }
+
+    #[test]
+    fn the_layout_names_the_columns_and_what_is_read_from_them() {
+        let used = |name: &str| open(&foreign(name)).unwrap().layout().unwrap().used;
+        let verl = used("verl.parquet");
+        assert!(verl.contains(&("answer", "reward_model.ground_truth".into())), "{verl:?}");
+        assert!(used("geometry3k.parquet").contains(&("prompt", "problem".into())));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        std::fs::write(&path, row("1")).unwrap();
+        let dataset = open(&path).unwrap();
+        assert_eq!(dataset.layout().unwrap().columns, ["prompt", "answer"]);
+        assert_eq!(dataset.files().collect::<Vec<_>>(), [path.as_path()]);
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(
+            open(&path).unwrap().layout().unwrap(),
+            Layout { columns: vec![], used: vec![] }
+        );
     }
 
     #[test]

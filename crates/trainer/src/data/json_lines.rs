@@ -62,6 +62,14 @@ impl JsonLines {
         self.lines.len()
     }
 
+    /// The columns of the first row.
+    pub(super) fn names(&self) -> Result<Vec<String>, DataError> {
+        match self.lines.first().map(|first| self.read(first)).transpose()? {
+            Some(Cell::Struct(fields)) => Ok(fields.into_iter().map(|(name, _)| name).collect()),
+            _ => Ok(Vec::new()),
+        }
+    }
+
     /// Names the row in messages.
     pub(super) fn place(&self, index: usize) -> String {
         self.lines.get(index).map_or_else(|| "past the end".into(), Line::place)

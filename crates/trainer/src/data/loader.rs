@@ -6,12 +6,13 @@ use processor::Processor;
 
 use super::{Example, ExampleError, Order, Source};
 use crate::config::{DataConfig, Overlong};
-
-/// Examples in a row that may fail where there is no end of them.
-const ENDLESS_TRIES: usize = 1000;
+use crate::metrics::Metrics;
 
 /// Examples that were left out, by reason.
 pub type Skipped = BTreeMap<String, usize>;
+
+/// Examples of a source without end that may be left out in a row.
+const PATIENCE: usize = 1000;
 
 /// Hands out examples from a place on; the place is all that a resumed run needs.
 pub struct Loader {
@@ -40,8 +41,8 @@ impl Loader {
     ///
     /// # Errors
     ///
-    /// When an example cannot be used and `data.overlong` is `error`, or a whole epoch holds none
-    /// that can (a thousand in a row, where there is no end).
+    /// When an example cannot be used and `data.overlong` is `error`, or a whole epoch, or of a
+    /// source without end 1000 in a row, holds none that can.
     pub fn next(
         &mut self,
         count: usize,
@@ -49,6 +50,8 @@ impl Loader {
     ) -> Result<Vec<Example>, ExampleError> {
         let mut examples = Vec::with_capacity(count);
         let mut failures = 0;
+        // One that can be used may come first in an epoch and last in the next.
+        let patience = self.source.len().map_or(PATIENCE, |length| 2 * length - 1);
         while examples.len() < count {
             let index = self.order.index(self.place);
             self.place += 1;
@@ -64,8 +67,7 @@ impl Loader {
                 }
                 Err(error) => {
                     failures += 1;
-                    let hopeless = failures >= self.source.len().unwrap_or(ENDLESS_TRIES);
-                    if self.config.overlong == Overlong::Error || hopeless {
+                    if self.config.overlong == Overlong::Error || failures >= patience {
                         return Err(error);
                     }
                     *self.skipped.entry(error.reason().into()).or_default() += 1;
@@ -73,5 +75,15 @@ impl Loader {
             }
         }
         Ok(examples)
+    }
+
+    /// How many examples were left out so far, in all and by reason.
+    pub fn metrics(&self) -> Metrics {
+        let mut metrics = Metrics::default();
+        metrics.set("data/skipped", self.skipped.values().sum::<usize>() as f64);
+        for (reason, count) in &self.skipped {
+            metrics.set(format!("data/skipped/{reason}"), *count as f64);
+        }
+        metrics
     }
 }

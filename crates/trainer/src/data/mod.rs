@@ -18,7 +18,7 @@ mod source;
 mod write;
 
 pub use columns::Mapping;
-pub use dataset::Dataset;
+pub use dataset::{Dataset, Layout};
 pub use error::DataError;
 pub use example::{Example, ExampleError};
 pub use loader::{Loader, Skipped};

@@ -88,6 +88,11 @@ impl ParquetFile {
         self.rows
     }
 
+    /// The columns.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.metadata.schema().fields().iter().map(|field| field.name().clone()).collect()
+    }
+
     /// Names the row in messages.
     pub(super) fn place(&self, index: usize) -> String {
         format!("row {index} (from 0)")

@@ -31,6 +31,19 @@ pub struct Sample {
     pub source: String,
 }
 
+impl From<gym::Item> for Sample {
+    fn from(item: gym::Item) -> Self {
+        Self {
+            prompt: vec![Message::user(1, item.question)],
+            images: vec![Picture::Decoded(item.picture)],
+            answer: item.answer,
+            response: Some(item.response),
+            seen: item.seen,
+            source: format!("gym/{}", item.family),
+        }
+    }
+}
+
 /// A picture, decoded as late as possible.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Picture {

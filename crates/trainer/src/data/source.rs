@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{DataError, Dataset, Picture, Sample};
+use super::{DataError, Dataset, Sample};
 use crate::config::DataConfig;
 use crate::rollout::mixed;
 
@@ -64,20 +64,12 @@ impl Source {
         match self {
             Self::Files(dataset) => dataset.get(index),
             Self::Gym(gym, split, careless) => {
-                let item = gym.item(*split, index as u64);
+                let mut item = gym.item(*split, index as u64);
                 let mut stream = ChaCha8Rng::seed_from_u64(mixed(gym.seed, index as u64));
-                let response = match stream.random::<f64>() < *careless {
-                    true => miscounted(&item.response, &item.answer),
-                    false => item.response,
-                };
-                Ok(Sample {
-                    prompt: vec![processor::Message::user(1, item.question)],
-                    images: vec![Picture::Decoded(item.picture)],
-                    answer: item.answer,
-                    response: Some(response),
-                    seen: item.seen,
-                    source: format!("gym/{}", item.family),
-                })
+                if stream.random::<f64>() < *careless {
+                    item.response = miscounted(&item.response, &item.answer);
+                }
+                Ok(item.into())
             }
         }
     }

@@ -1,35 +1,15 @@
-//! `cppo data`
+//! `cppo data tokenizer`
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use gym::{Difficulty, Family, Gym};
 
 use crate::failure::{Failure, about};
 
-/// Arguments of `cppo data`.
+/// Arguments of `cppo data tokenizer`.
 #[derive(Args)]
-pub struct Data {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Train a small tokenizer in Qwen2.5's form on the texts of the perception gym
-    Tokenizer(Tokenizer),
-}
-
-impl Data {
-    pub fn run(&self) -> Result<(), Failure> {
-        match &self.command {
-            Command::Tokenizer(command) => command.run(),
-        }
-    }
-}
-
-#[derive(Args)]
-struct Tokenizer {
+pub struct Tokenizer {
     /// Questions and responses to learn from
     #[arg(long, default_value_t = 20_000)]
     items: u64,
@@ -42,7 +22,7 @@ struct Tokenizer {
 }
 
 impl Tokenizer {
-    fn run(&self) -> Result<(), Failure> {
+    pub fn run(&self) -> Result<(), Failure> {
         let gym = Gym { families: Family::ALL.to_vec(), difficulty: Difficulty::Standard, seed: 0 };
         let texts = gym.corpus(self.items).collect::<Vec<_>>().into_iter();
         let json = trainer::train_tokenizer(texts, self.max_tokens).map_err(about("tokenizer"))?;
