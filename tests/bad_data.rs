@@ -154,7 +154,10 @@ fn a_step_in_which_all_responses_earn_the_same_changes_nothing() {
     for (name, more) in [
         ("cppo", vec!["optim.lr=1"]),
         ("grpo", vec!["algorithm.name=grpo"]),
-        ("papo", vec!["algorithm.name=papo", "algorithm.papo.coef=0", "algorithm.papo.entropy_coef=0"]),
+        (
+            "papo",
+            vec!["algorithm.name=papo", "algorithm.papo.coef=0", "algorithm.papo.entropy_coef=0"],
+        ),
         ("filtered", vec!["algorithm.filter_groups=true"]),
     ] {
         let place = folder.path().join(name);

@@ -34,9 +34,10 @@ pub fn kl(kind: Kl, p: f64, q: f64) -> KlTerm {
         Kl::K3 => {
             let ratio = (-difference).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO);
             let value = ratio.exp() - ratio - 1.0;
-            let inside = difference.abs() <= MAX_LOG_RATIO && value <= MAX_K3;
-            let slope = if inside { ratio.exp() - 1.0 } else { 0.0 };
-            KlTerm { value: value.min(MAX_K3), by_p: -slope, by_q: slope }
+            let outside = difference.abs() > MAX_LOG_RATIO || value > MAX_K3;
+            let slope = if outside { 0.0 } else { ratio.exp() - 1.0 };
+            let value = if value > MAX_K3 { MAX_K3 } else { value };
+            KlTerm { value, by_p: -slope, by_q: slope }
         }
         Kl::Full => unreachable!("the full divergence is computed from logits"),
     }
@@ -73,6 +74,14 @@ mod tests {
                 assert!((term.by_p - by_p).abs() < 1e-6, "{kind:?} {p} {q}: {term:?} {by_p}");
                 assert!((term.by_q - by_q).abs() < 1e-6, "{kind:?} {p} {q}: {term:?} {by_q}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_so() {
+        for kind in [Kl::K2, Kl::K3] {
+            let term = kl(kind, f64::NAN, -1.0);
+            assert!(term.value.is_nan() && term.by_p.is_nan(), "{kind:?}");
         }
     }
 

@@ -35,10 +35,10 @@ pub fn policy_term(
     let ceiling = -advantage * config.clip_c;
     let clipped = bounded > plain;
     let clipped_lower = advantage < 0.0 && plain.max(bounded) > ceiling;
-    let flows = !clipped && !clipped_lower && difference.abs() <= MAX_LOG_RATIO;
+    let stopped = clipped || clipped_lower || difference.abs() > MAX_LOG_RATIO;
     PolicyTerm {
         value: if clipped_lower { ceiling } else { plain.max(bounded) },
-        by_logprob: if flows { plain } else { 0.0 },
+        by_logprob: if stopped { 0.0 } else { plain },
         clipped,
         clipped_lower,
         log_ratio,
@@ -63,6 +63,12 @@ mod tests {
             let found = policy_term(logprob, old, advantage, &AlgorithmConfig::default()).value;
             assert!((found - expected).abs() < 1e-6, "{logprob} {old} {advantage}: {found}");
         }
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_so() {
+        let term = policy_term(f64::NAN, -1.0, 1.0, &AlgorithmConfig::default());
+        assert!(term.by_logprob.is_nan());
     }
 
     #[test]

@@ -81,7 +81,9 @@ impl Run {
         let path = folder.join("config.yaml");
         let text = to_yaml(config);
         let mut resume = None;
-        if let Ok(before) = std::fs::read_to_string(&path) {
+        // Before its first checkpoint a run has nothing to go on from, and may change at will.
+        let before = std::fs::read_to_string(&path);
+        if let Some(before) = before.ok().filter(|_| !checkpoints.steps().is_empty()) {
             if trainer.resume == Resume::Never {
                 return Err(RunError::Occupied { path: folder });
             }

@@ -61,11 +61,15 @@ impl Faults {
     }
 }
 
-/// What messages of one kind share: file names become FILE, numbers N.
+/// What messages of one kind share: file names become FILE, numbers N; columns keep their names.
 fn general(message: &str) -> String {
-    let word = |word: &str| match word.strip_suffix(':') {
-        Some(name) if name.contains(['/', '\\', '.']) => "FILE:".to_string(),
-        _ => numberless(word),
+    let mut before = "";
+    let word = |word| match str::strip_suffix(word, ':') {
+        Some(name) if name.contains(['/', '\\', '.']) && before != "column" => "FILE:".to_string(),
+        _ => {
+            before = word;
+            numberless(word)
+        }
     };
     message.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
@@ -97,14 +101,14 @@ mod tests {
         let mut faults = Faults::default();
         let rows = [
             ("line 1", "column image: image 1: b/12.png: No such file (os error 2); put it there"),
-            ("line 2", "column answer: missing or null"),
+            ("line 2", "column truth.text: missing or null"),
             ("line 9", "column image: image 12: c.png: No such file (os error 2); put it there"),
         ];
         for (row, message) in rows {
             faults.add(fault(row, message)).unwrap();
         }
         let expected = "       2  column image: image N: FILE: No such file (os error N); put it \
-                        there (first: a.jsonl, line 1)\n       1  column answer: missing or null \
+                        there (first: a.jsonl, line 1)\n       1  column truth.text: missing or null \
                         (first: a.jsonl, line 2)\n";
         assert_eq!(faults.listing(), expected);
         assert_eq!(faults.count(), 3);

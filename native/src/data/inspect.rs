@@ -19,7 +19,7 @@ use crate::pretrained::files;
 #[derive(Args)]
 pub struct Inspect {
     /// A .parquet or .jsonl file, or a folder of them
-    #[arg(required_unless_present = "perturbations", conflicts_with = "perturbations")]
+    #[arg(conflicts_with = "perturbations")]
     input: Option<PathBuf>,
     #[command(flatten)]
     reading: Reading,
