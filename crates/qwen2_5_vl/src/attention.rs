@@ -5,9 +5,9 @@
 //! product instead. Queries, keys and softmax meet in f32 whatever the compute dtype, because the
 //! Qwen2 family overflows f16.
 
-use burn::tensor::activation::softmax;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
+use crate::elementwise::softmax;
 use crate::linear::cast;
 use crate::parallel;
 
@@ -183,13 +183,13 @@ fn feature_major(keys: Tensor<4>) -> Tensor<4> {
 
 /// The plain computation; `query` is already scaled and f32.
 fn attend(query: Tensor<4>, runs: &[(&KeyValues, &Mask)]) -> Tensor<4> {
+    if let [(run, mask)] = runs {
+        return weighted_values(softmax(masked_scores(query, run, mask)), run);
+    }
     let scores: Vec<Tensor<4>> =
         runs.iter().map(|(run, mask)| masked_scores(query.clone(), run, mask)).collect();
-    let lengths: Vec<usize> = scores.iter().map(|scores| scores.dims()[3]).collect();
-    if let ([scores], [(run, _)]) = (scores.as_slice(), runs) {
-        return weighted_values(softmax(scores.clone(), 3), run);
-    }
-    let weights = softmax(Tensor::cat(scores, 3), 3).split_with_sizes(lengths, 3);
+    let lengths = scores.iter().map(|scores| scores.dims()[3]).collect();
+    let weights = softmax(Tensor::cat(scores, 3)).split_with_sizes(lengths, 3);
     weights
         .into_iter()
         .zip(runs)

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use burn::tensor::activation::silu;
 use burn::tensor::{DType, Tensor};
 
+use crate::elementwise::gated;
 use crate::linear::{Linear, PART};
 use crate::parallel;
 
@@ -23,8 +23,7 @@ pub(crate) fn swiglu<const D: usize>(
     if parallel::is_plain_cpu(&x.device()) {
         return by_features(x, gate, up, down);
     }
-    let gated = silu(gate.forward(x.clone()));
-    down.forward(gated * up.forward(x))
+    down.forward(gated(gate.forward(x.clone()), up.forward(x)))
 }
 
 /// The same as a sum over stretches of the inner features, one per core. Features are rows and
@@ -43,9 +42,9 @@ fn by_features<const D: usize>(
     let down = Columns::new(down, dtype);
     let [inner, _] = gate.weight.dims();
     let part = |span: Range<usize>| {
-        let gated = silu(gate.rows(span.clone()).forward(x.clone()));
-        let gated = gated * up.rows(span.clone()).forward(x.clone());
-        down.weight.clone().slice_dim(1, span).matmul(gated)
+        let gate = gate.rows(span.clone()).forward(x.clone());
+        let up = up.rows(span.clone()).forward(x.clone());
+        down.weight.clone().slice_dim(1, span).matmul(gated(gate, up))
     };
     let spans = parallel::spans(inner, PART / 2 / (rows * width).max(1), &device);
     let parts = parallel::map(spans, part).into_iter();

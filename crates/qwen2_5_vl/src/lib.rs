@@ -11,6 +11,7 @@
 mod attention;
 mod cache;
 mod config;
+mod elementwise;
 mod error;
 mod feed_forward;
 mod linear;

@@ -53,3 +53,26 @@ pub(crate) fn map<T: Send, R: Send>(
 pub(crate) fn map<T, R>(items: Vec<T>, function: impl Fn(T) -> R) -> Vec<R> {
     items.into_iter().map(function).collect()
 }
+
+/// Passes each stretch of `length` values, with its place, to `function`, several at a time.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn chunks(
+    values: &mut [f32],
+    length: usize,
+    function: impl Fn(usize, &mut [f32]) + Send + Sync,
+) {
+    use rayon::prelude::*;
+    if values.len() <= length {
+        return function(0, values);
+    }
+    let chunks = values.par_chunks_mut(length).enumerate();
+    chunks.for_each(|(index, chunk)| function(index * length, chunk));
+}
+
+/// Passes each stretch of `length` values, with its place, to `function`.
+#[cfg(target_arch = "wasm32")]
+pub(crate) fn chunks(values: &mut [f32], length: usize, function: impl Fn(usize, &mut [f32])) {
+    for (index, chunk) in values.chunks_mut(length).enumerate() {
+        function(index * length, chunk);
+    }
+}
