@@ -1,3 +1,3 @@
 //! cppo in the browser: the portable crates as one WebAssembly module.
 
-pub use {generation, processor, qwen2_5_vl};
+pub use {cppo, generation, gym, perceive, processor, qwen2_5_vl};

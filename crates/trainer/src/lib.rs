@@ -18,6 +18,7 @@ pub mod run;
 pub mod sft;
 pub mod tokenizer;
 pub mod train;
+mod training;
 pub mod update;
 pub mod view;
 

@@ -2,28 +2,24 @@
 
 use std::time::Instant;
 
-use burn::module::Module;
 use burn::optim::GradientsAccumulator;
 use burn::tensor::Device;
 use cppo::perturbation::{Seed, View as Kind};
 use cppo::{AlgorithmConfig, Cotangent};
 use generation::{Activations, RecordOptions};
-use gym::Split;
 use qwen2_5_vl::Prompt;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::checkpoint::TrainerState;
 use crate::config::{RolloutConfig, SftConfig};
-use crate::data::{Example, Loader, Source};
-use crate::evaluate::Validation;
+use crate::data::Example;
 use crate::hooks::Hooks;
 use crate::metrics::Metrics;
 use crate::optim::{Optim, learning_rate};
 use crate::pretrained::Pretrained;
 use crate::rollout::mixed;
-use crate::run::Run;
-use crate::train::{Outcome, TrainError, epochs_to_steps};
+use crate::train::{Outcome, TrainError};
+use crate::training::{Judging, Training};
 use crate::update::{UpdateError, step};
 use crate::view::{Rows, View, ViewOptions};
 
@@ -43,67 +39,19 @@ pub fn sft(
     device: &Device,
     hooks: &mut Hooks,
 ) -> Result<Outcome, TrainError> {
-    let source = Source::open(&config.data.train, Split::Train, &config.data)?
-        .filter(|source| !source.is_empty())
-        .ok_or_else(|| {
-            TrainError::Config(format!("data.train: {} holds no examples", config.data.train))
-        })?;
-    let mut loader = Loader::new(source, &config.data);
-    let total_steps = epochs_to_steps(&config.trainer, loader.epoch_len())?;
-    let validation = match Source::open(&config.data.val, Split::Validation, &config.data)? {
-        Some(source) if config.trainer.eval_every > 0 => {
-            Some(Validation::new(source, &policy, &config.data)?)
-        }
-        _ => None,
-    };
-    let mut optim = Optim::new(&config.optim);
-    let mut run = Run::open(config, &config.trainer)?;
-    let mut state = TrainerState::default();
-    let mut policy = match run.resume(&mut optim, device)? {
-        Some((resumed, saved)) => {
-            state = saved;
-            resumed
-        }
-        None => policy,
-    };
-    policy.model = policy.model.to_device(&device.clone().autodiff()).train();
-    loader.place = state.place;
-    loader.skipped = std::mem::take(&mut state.skipped);
-
-    while state.step < total_steps && !hooks.stopped() {
+    let rollout = RolloutConfig { max_response_tokens: MAX_RESPONSE_TOKENS, ..Default::default() };
+    let judging = Judging { rollout, algorithm: AlgorithmConfig::default() };
+    let parts = (&config.data, &config.optim, &config.trainer);
+    let mut training = Training::open(policy, config, parts, judging, device)?;
+    while training.goes_on(hooks) {
         let started = Instant::now();
+        let Training { policy, optim, loader, state, total_steps, .. } = &mut training;
         let examples = loader.next(config.trainer.batch_prompts, &policy.processor)?;
-        let lr = learning_rate(&config.optim, state.step, total_steps);
-        let mut metrics = learn(&mut policy, &mut optim, &examples, state.step, lr, config)?;
-        state.step += 1;
-        state.place = loader.place;
-        state.skipped = loader.skipped.clone();
-        metrics.merge(loader.metrics());
-        metrics.set("training/global_step", state.step as f64);
-        let last = state.step == total_steps || hooks.stopped();
-        let due = |every: usize| every > 0 && state.step % every == 0;
-        if let Some(validation) = &validation
-            && (due(config.trainer.eval_every) || last)
-        {
-            let rollout =
-                RolloutConfig { max_response_tokens: MAX_RESPONSE_TOKENS, ..Default::default() };
-            let found =
-                validation.evaluate(&policy, &rollout, &AlgorithmConfig::default(), hooks)?;
-            let accuracy = found.get(Validation::ACCURACY).unwrap_or(0.0);
-            if state.best.is_none_or(|(best, _)| accuracy > best) {
-                state.best = Some((accuracy, state.step));
-            }
-            metrics.merge(found);
-        }
-        metrics.set("timing_s/step", started.elapsed().as_secs_f64());
-        run.log(state.step, &metrics)?;
-        if due(config.trainer.save_every) || last {
-            run.save(&policy, &optim, &state)?;
-        }
-        (hooks.on_step)(state.step, &metrics);
+        let lr = learning_rate(&config.optim, state.step, *total_steps);
+        let metrics = learn(policy, optim, &examples, state.step, lr, config)?;
+        training.end_step(metrics, started, hooks)?;
     }
-    let accuracy = run.accuracy()?;
-    Ok(Outcome { steps: state.step, stopped: state.step < total_steps, accuracy })
+    training.outcome()
 }
 
 /// One optimizer update on a batch of examples.

@@ -5,20 +5,18 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::Device;
 use generation::GenerateError;
-use gym::Split;
 use qwen2_5_vl::{PromptError, Qwen2_5_VL};
 
-use crate::checkpoint::{CheckpointError, TrainerState};
-use crate::config::{TrainConfig, TrainerConfig};
-use crate::data::{DataError, ExampleError, Loader, Source};
-use crate::evaluate::Validation;
+use crate::checkpoint::CheckpointError;
+use crate::config::TrainConfig;
+use crate::data::{DataError, ExampleError};
 use crate::hooks::Hooks;
 use crate::metrics::Metrics;
-use crate::optim::Optim;
 use crate::pieces::pieces;
 use crate::pretrained::{Pretrained, PretrainedError};
 use crate::rollout::{Draws, Group, Response, rollout};
-use crate::run::{Run, RunError};
+use crate::run::RunError;
+use crate::training::{Judging, Training};
 use crate::update::{Moment, UpdateError, update};
 
 /// Why a run ended early.
@@ -67,106 +65,28 @@ pub fn train(
     device: &Device,
     hooks: &mut Hooks,
 ) -> Result<Outcome, TrainError> {
-    let source = Source::open(&config.data.train, Split::Train, &config.data)?
-        .filter(|source| !source.is_empty())
-        .ok_or_else(|| {
-            TrainError::Config(format!("data.train: {} holds no examples", config.data.train))
-        })?;
-    let mut loader = Loader::new(source, &config.data);
-    let total_steps = epochs_to_steps(&config.trainer, loader.epoch_len())?;
-    let validation = match Source::open(&config.data.val, Split::Validation, &config.data)? {
-        Some(source) if config.trainer.eval_every > 0 => {
-            Some(Validation::new(source, &policy, &config.data)?)
-        }
-        _ => None,
-    };
-
     // The reference is the policy that the run started from, also where the run goes on.
     let reference = (config.algorithm.kl_coef != 0.0).then(|| policy.model.clone());
-    let mut optim = Optim::new(&config.optim);
-    let mut run = Run::open(config, &config.trainer)?;
-    let mut state = TrainerState::default();
-    let mut policy = match run.resume(&mut optim, device)? {
-        Some((resumed, saved)) => {
-            state = saved;
-            resumed
-        }
-        None => policy,
-    };
-    policy.model = policy.model.to_device(&device.clone().autodiff()).train();
-    loader.place = state.place;
-    loader.skipped = std::mem::take(&mut state.skipped);
-
-    let evaluate = |policy: &Pretrained, hooks: &mut Hooks| -> Result<_, TrainError> {
-        let Some(validation) = &validation else { return Ok(None) };
+    let judging = Judging { rollout: config.rollout.clone(), algorithm: config.algorithm.clone() };
+    let parts = (&config.data, &config.optim, &config.trainer);
+    let mut training = Training::open(policy, config, parts, judging, device)?;
+    training.evaluate_start(hooks)?;
+    while training.goes_on(hooks) {
         let started = Instant::now();
-        let mut metrics = validation.evaluate(policy, &config.rollout, &config.algorithm, hooks)?;
-        metrics.set("timing_s/testing", started.elapsed().as_secs_f64());
-        Ok(Some(metrics))
-    };
-    if state.step == 0
-        && let Some(metrics) = evaluate(&policy, hooks)?
-    {
-        run.log(0, &metrics)?;
-        (hooks.on_step)(0, &metrics);
-    }
-
-    while state.step < total_steps && !hooks.stopped() {
-        let started = Instant::now();
-        let (groups, mut metrics) = experience(&policy, &mut loader, state.step, config, hooks)?;
-        let groups =
-            with_logprobs(groups, &policy.model, reference.as_ref(), config, &mut metrics)?;
+        let (groups, mut metrics) = experience(&mut training, config, hooks)?;
+        let model = &training.policy.model;
+        let groups = with_logprobs(groups, model, reference.as_ref(), config, &mut metrics)?;
         if config.trainer.dump_rollouts {
-            run.dump(state.step + 1, &groups)?;
+            training.run.dump(training.state.step + 1, &groups)?;
         }
         let updating = Instant::now();
-        let updates =
-            learn(&mut policy, &mut optim, &groups, state.step, total_steps, config, hooks)?;
+        let updates = learn(&mut training, &groups, config, hooks)?;
         metrics.merge(Metrics::reduce(&updates));
         metrics.set("timing_s/update_actor", updating.elapsed().as_secs_f64());
-
-        state.step += 1;
-        state.place = loader.place;
-        state.skipped = loader.skipped.clone();
-        metrics.merge(loader.metrics());
-        metrics.set("training/global_step", state.step as f64);
-        if let Some(length) = loader.epoch_len() {
-            metrics.set("training/epoch", loader.place as f64 / length as f64);
-        }
-        let last = state.step == total_steps || hooks.stopped();
-        let due = |every: usize| every > 0 && state.step % every == 0;
-        if (due(config.trainer.eval_every) || last)
-            && let Some(found) = evaluate(&policy, hooks)?
-        {
-            let accuracy = found.get(Validation::ACCURACY).unwrap_or(0.0);
-            if state.best.is_none_or(|(best, _)| accuracy > best) {
-                state.best = Some((accuracy, state.step));
-            }
-            metrics.merge(found);
-        }
-        timing(&mut metrics, &groups, started);
-        run.log(state.step, &metrics)?;
-        let best_now = state.best.is_some_and(|(_, step)| step == state.step);
-        if due(config.trainer.save_every) || last || best_now {
-            run.save(&policy, &optim, &state)?;
-        }
-        (hooks.on_step)(state.step, &metrics);
+        metrics.set("perf/total_num_tokens", total_tokens(&groups) as f64);
+        training.end_step(metrics, started, hooks)?;
     }
-    Ok(Outcome { steps: state.step, stopped: state.step < total_steps, accuracy: run.accuracy()? })
-}
-
-/// Steps of the whole run.
-pub(crate) fn epochs_to_steps(
-    trainer: &TrainerConfig,
-    epoch: Option<usize>,
-) -> Result<usize, TrainError> {
-    match (trainer.total_steps, epoch) {
-        (0, Some(length)) => Ok((trainer.epochs * length).div_ceil(trainer.batch_prompts).max(1)),
-        (0, None) => {
-            Err(TrainError::Config("trainer.total_steps must be set: data.train has no end".into()))
-        }
-        (steps, _) => Ok(steps),
-    }
+    training.outcome()
 }
 
 /// Most batches drawn for one step where groups that teach nothing are left out.
@@ -174,9 +94,7 @@ const MAX_DRAWS: usize = 10;
 
 /// Draws responses to the next prompts and judges them.
 fn experience(
-    policy: &Pretrained,
-    loader: &mut Loader,
-    step: usize,
+    training: &mut Training,
     config: &TrainConfig,
     hooks: &mut Hooks,
 ) -> Result<(Vec<Group>, Metrics), TrainError> {
@@ -185,8 +103,9 @@ fn experience(
     let (mut groups, mut all) = (Vec::new(), Vec::new());
     let mut drawn = 0;
     while groups.len() < wanted && drawn < MAX_DRAWS * wanted {
+        let Training { policy, loader, state, .. } = training;
         let examples = loader.next(wanted, &policy.processor)?;
-        let draws = Draws { seed: config.rollout.seed, step: step as u64, first: drawn };
+        let draws = Draws { seed: config.rollout.seed, step: state.step as u64, first: drawn };
         drawn += examples.len();
         let fresh = rollout(policy, examples, draws, &config.rollout, &config.algorithm, hooks)?;
         all.extend(fresh.iter().flat_map(|group| group.responses.clone()));
@@ -292,20 +211,19 @@ fn logprobs(
 
 /// The optimizer updates of one step.
 fn learn(
-    policy: &mut Pretrained,
-    optim: &mut Optim,
+    training: &mut Training,
     groups: &[Group],
-    step: usize,
-    total_steps: usize,
     config: &TrainConfig,
     hooks: &mut Hooks,
 ) -> Result<Vec<Metrics>, UpdateError> {
+    let (step, total_steps) = (training.state.step, training.total_steps);
     let size = config.trainer.mini_batch_prompts;
     let total = config.trainer.ppo_epochs * groups.len().div_ceil(size);
     let mut updates = Vec::with_capacity(total);
     for _ in 0..config.trainer.ppo_epochs {
         for (index, mini_batch) in groups.chunks(size).enumerate() {
             let moment = Moment { step, total_steps, first: index * size };
+            let (policy, optim) = (&mut training.policy, &mut training.optim);
             updates.push(update(policy, optim, mini_batch, config, moment)?);
             hooks.progress("update", updates.len(), total);
         }
@@ -313,17 +231,11 @@ fn learn(
     Ok(updates)
 }
 
-/// Throughput of a step.
-fn timing(metrics: &mut Metrics, groups: &[Group], started: Instant) {
-    let seconds = started.elapsed().as_secs_f64();
-    let tokens: usize = groups
-        .iter()
-        .flat_map(|group| {
-            let prompt = group.example.prompt.input_ids.len();
-            group.responses.iter().map(move |response| prompt + response.ids.len())
-        })
-        .sum();
-    metrics.set("timing_s/step", seconds);
-    metrics.set("perf/total_num_tokens", tokens as f64);
-    metrics.set("perf/throughput", tokens as f64 / seconds);
+/// Tokens of all prompts and responses, a prompt counted for each of its responses as in verl.
+fn total_tokens(groups: &[Group]) -> usize {
+    let of_group = |group: &Group| {
+        let prompt = group.example.prompt.input_ids.len();
+        group.responses.iter().map(|response| prompt + response.ids.len()).sum::<usize>()
+    };
+    groups.iter().map(of_group).sum()
 }

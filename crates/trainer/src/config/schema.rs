@@ -63,7 +63,7 @@ pub struct DataConfig {
     pub image_dir: Option<PathBuf>,
     /// Longest prompt in tokens, those of pictures included.
     pub max_prompt_tokens: usize,
-    /// What happens to longer prompts.
+    /// What happens to longer prompts, and to examples that cannot be read.
     pub overlong: Overlong,
     /// Append CPPO's instruction to think first and to box the answer.
     pub instruction: bool,
@@ -97,7 +97,8 @@ pub enum Overlong {
     /// The next example takes its place, and it is counted.
     #[default]
     Skip,
-    /// Text is cut off at the end of the question; pictures never are.
+    /// Text is cut off at the end of the question; pictures never are. What cannot be read is
+    /// skipped.
     Truncate,
 }
 

@@ -1,0 +1,175 @@
+//! What reinforcement learning and the warm start share: a policy on its way through the steps of
+//! a run, from opening the data to writing the last checkpoint.
+
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use cppo::AlgorithmConfig;
+use gym::Split;
+use serde::Serialize;
+
+use crate::checkpoint::TrainerState;
+use crate::config::{DataConfig, OptimConfig, RolloutConfig, TrainerConfig};
+use crate::data::{Loader, Source};
+use crate::evaluate::Validation;
+use crate::hooks::Hooks;
+use crate::metrics::Metrics;
+use crate::optim::Optim;
+use crate::pretrained::Pretrained;
+use crate::run::Run;
+use crate::train::{Outcome, TrainError};
+
+/// How validation responses are drawn and judged.
+pub(crate) struct Judging {
+    pub rollout: RolloutConfig,
+    pub algorithm: AlgorithmConfig,
+}
+
+/// A run in progress.
+pub(crate) struct Training {
+    /// On an autodiff device.
+    pub policy: Pretrained,
+    pub optim: Optim,
+    pub loader: Loader,
+    pub state: TrainerState,
+    pub run: Run,
+    pub total_steps: usize,
+    trainer: TrainerConfig,
+    validation: Option<Validation>,
+    judging: Judging,
+}
+
+impl Training {
+    /// Opens data and run folder, and takes up the run where its last checkpoint left it.
+    ///
+    /// # Errors
+    ///
+    /// When there is nothing to train on, or the run folder cannot be used.
+    pub fn open(
+        policy: Pretrained,
+        config: &impl Serialize,
+        (data, optim, trainer): (&DataConfig, &OptimConfig, &TrainerConfig),
+        judging: Judging,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let source = Source::open(&data.train, Split::Train, data)?
+            .filter(|source| !source.is_empty())
+            .ok_or_else(|| {
+                TrainError::Config(format!("data.train: {} holds no examples", data.train))
+            })?;
+        let mut loader = Loader::new(source, data);
+        let total_steps = total_steps(trainer, loader.epoch_len())?;
+        let validation = match Source::open(&data.val, Split::Validation, data)? {
+            Some(source) if trainer.eval_every > 0 => Some(Validation::new(source, &policy, data)?),
+            _ => None,
+        };
+        let mut optim = Optim::new(optim);
+        let mut run = Run::open(config, trainer)?;
+        let (mut policy, mut state) =
+            run.resume(&mut optim, device)?.unwrap_or((policy, TrainerState::default()));
+        policy.model = policy.model.to_device(&device.clone().autodiff()).train();
+        loader.place = state.place;
+        loader.skipped = std::mem::take(&mut state.skipped);
+        let trainer = trainer.clone();
+        Ok(Self { policy, optim, loader, state, run, total_steps, trainer, validation, judging })
+    }
+
+    /// Whether there is a step to do.
+    pub fn goes_on(&self, hooks: &Hooks) -> bool {
+        self.state.step < self.total_steps && !hooks.stopped()
+    }
+
+    /// Evaluates the policy that a new run starts from.
+    ///
+    /// # Errors
+    ///
+    /// When the device or the run folder fails.
+    pub fn evaluate_start(&mut self, hooks: &mut Hooks) -> Result<(), TrainError> {
+        if self.state.step == 0
+            && let Some(metrics) = self.evaluate(hooks)?
+        {
+            self.run.log(0, &metrics)?;
+            (hooks.on_step)(0, &metrics);
+        }
+        Ok(())
+    }
+
+    fn evaluate(&self, hooks: &mut Hooks) -> Result<Option<Metrics>, TrainError> {
+        let Some(validation) = &self.validation else { return Ok(None) };
+        let started = Instant::now();
+        let Judging { rollout, algorithm } = &self.judging;
+        let mut metrics = validation.evaluate(&self.policy, rollout, algorithm, hooks)?;
+        metrics.set("timing_s/testing", started.elapsed().as_secs_f64());
+        Ok(Some(metrics))
+    }
+
+    /// Counts a step that began at `started`; evaluates, logs and saves as the configuration asks.
+    ///
+    /// # Errors
+    ///
+    /// When the device or the run folder fails; the checkpoints before stay whole.
+    pub fn end_step(
+        &mut self,
+        mut metrics: Metrics,
+        started: Instant,
+        hooks: &mut Hooks,
+    ) -> Result<(), TrainError> {
+        let state = &mut self.state;
+        state.step += 1;
+        state.place = self.loader.place;
+        state.skipped = self.loader.skipped.clone();
+        let step = state.step;
+        metrics.merge(self.loader.metrics());
+        metrics.set("training/global_step", step as f64);
+        if let Some(length) = self.loader.epoch_len() {
+            metrics.set("training/epoch", self.loader.place as f64 / length as f64);
+        }
+        let last = step == self.total_steps || hooks.stopped();
+        let due = |every: usize| every > 0 && step % every == 0;
+        let mut is_best = false;
+        if (due(self.trainer.eval_every) || last)
+            && let Some(found) = self.evaluate(hooks)?
+        {
+            let accuracy = found.get(Validation::ACCURACY).unwrap_or(0.0);
+            is_best = self.state.best.is_none_or(|(best, _)| accuracy > best);
+            if is_best {
+                self.state.best = Some((accuracy, step));
+            }
+            metrics.merge(found);
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        metrics.set("timing_s/step", seconds);
+        if let Some(tokens) = metrics.get("perf/total_num_tokens") {
+            metrics.set("perf/throughput", tokens / seconds);
+        }
+        self.run.log(step, &metrics)?;
+        if due(self.trainer.save_every) || last || is_best {
+            self.run.save(&self.policy, &self.optim, &self.state)?;
+        }
+        (hooks.on_step)(step, &metrics);
+        Ok(())
+    }
+
+    /// How the run ended.
+    ///
+    /// # Errors
+    ///
+    /// When the run's metrics cannot be read.
+    pub fn outcome(&self) -> Result<Outcome, TrainError> {
+        let steps = self.state.step;
+        let accuracy = self.run.accuracy()?;
+        Ok(Outcome { steps, stopped: steps < self.total_steps, accuracy })
+    }
+}
+
+/// Steps of the whole run.
+fn total_steps(trainer: &TrainerConfig, epoch: Option<usize>) -> Result<usize, TrainError> {
+    match (trainer.total_steps, epoch) {
+        (0, Some(length)) => Ok((trainer.epochs * length).div_ceil(trainer.batch_prompts).max(1)),
+        (0, None) => {
+            Err(TrainError::Config("trainer.total_steps must be set: data.train has no end".into()))
+        }
+        (steps, _) => Ok(steps),
+    }
+}
