@@ -10,13 +10,14 @@ const HEADER_EVERY: u64 = 20;
 /// The metric with a step's seconds.
 const SECONDS: &str = "timing_s/step";
 /// Label, metric and meaning of what a line shows.
-const COLUMNS: [(&str, &str, &str); 6] = [
+const COLUMNS: [(&str, &str, &str); 7] = [
     ("score", "critic/score/mean", "mean reward"),
     ("acc", "reward/accuracy", "mean accuracy"),
     ("len", "response_length/mean", "tokens per response"),
     ("kl", "actor/kl_loss", "distance from the reference"),
     ("cpl", "actor/cpl_loss", "contrastive perception loss"),
     ("|g|", "actor/grad_norm", "gradient norm"),
+    ("val", "val-core/all/acc/mean@1", "validation accuracy"),
 ];
 
 /// Composes the lines of a run.
