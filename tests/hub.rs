@@ -2,27 +2,30 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::commands::cppo;
 use crate::reference::folder;
 
-/// Serves the reference model as `some/model`, and keeps the lines and headers it was asked.
-fn serve() -> (String, Arc<Mutex<Vec<String>>>) {
+/// Serves the reference model as `some/model`, and keeps the lines and headers it was asked; where
+/// asked to, the first connection for the weights breaks in the middle.
+fn serve(breaks: bool) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let asked = Arc::new(Mutex::new(Vec::new()));
     let log = asked.clone();
+    let breaks = Arc::new(AtomicBool::new(breaks));
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let log = log.clone();
-            std::thread::spawn(move || answer(stream, &log));
+            let (log, breaks) = (log.clone(), breaks.clone());
+            std::thread::spawn(move || answer(stream, &log, &breaks));
         }
     });
     (endpoint, asked)
 }
 
-fn answer(mut stream: TcpStream, log: &Mutex<Vec<String>>) -> Option<()> {
+fn answer(mut stream: TcpStream, log: &Mutex<Vec<String>>, breaks: &AtomicBool) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut request = Vec::new();
     loop {
@@ -72,15 +75,19 @@ fn answer(mut stream: TcpStream, log: &Mutex<Vec<String>>) -> Option<()> {
         "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{extra}Connection: close\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).ok()?;
-    if !first.starts_with("HEAD") {
-        stream.write_all(&body).ok()?;
+    if first.starts_with("HEAD") {
+        body.clear();
+    } else if path.ends_with(".safetensors") && length > 1 && breaks.swap(false, Ordering::Relaxed)
+    {
+        body.truncate(length / 2);
     }
+    stream.write_all(&body).ok()?;
     stream.flush().ok()
 }
 
 #[test]
 fn a_hub_model_is_downloaded_once_and_answers() {
-    let (endpoint, asked) = serve();
+    let (endpoint, asked) = serve(false);
     let cache = tempfile::tempdir().unwrap();
     let run = |model: &str| {
         cppo(&["infer", "-m", model, "--device", "cpu", "--max-new-tokens", "3", "hi"])
@@ -103,4 +110,31 @@ fn a_hub_model_is_downloaded_once_and_answers() {
     assert_eq!(missing.status.code(), Some(1));
     let message = String::from_utf8_lossy(&missing.stderr).to_string();
     assert!(message.contains("some/other") && message.contains("404"), "{message}");
+}
+
+#[test]
+fn a_download_that_breaks_goes_on_where_it_stopped() {
+    let (endpoint, asked) = serve(true);
+    let cache = tempfile::tempdir().unwrap();
+    let run = || {
+        cppo(&["infer", "-m", "some/model", "--device", "cpu", "--max-new-tokens", "3", "hi"])
+            .env("HF_ENDPOINT", &endpoint)
+            .env("HF_HOME", cache.path())
+            .output()
+            .unwrap()
+    };
+    let mut output = run();
+    if !output.status.success() {
+        output = run();
+    }
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let size = std::fs::metadata(folder().join("model/model.safetensors")).unwrap().len();
+    let asked = asked.lock().unwrap();
+    let starts: Vec<u64> = asked
+        .iter()
+        .filter_map(|line| {
+            line.to_lowercase().strip_prefix("range: bytes=")?.split('-').next()?.parse().ok()
+        })
+        .collect();
+    assert!(starts.iter().any(|&start| start > 0 && start <= size / 2), "{starts:?}");
 }

@@ -175,6 +175,24 @@ fn a_full_disk_ends_the_run_and_leaves_whole_checkpoints() {
 }
 
 #[test]
+fn a_dry_run_shows_the_demo_or_the_papers_recipe_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = format!("trainer.run_dir={}", folder.path().join("run").display());
+    let model = format!("model.path={}", crate::reference::folder().join("model").display());
+    let shown = |changes: &[&str]| {
+        let mut command = cppo(&["train", "--dry-run", "--device=cpu", &run_dir]);
+        command.args(changes);
+        String::from_utf8(finished(command).stdout).unwrap()
+    };
+    let demo = shown(&["optim.lr=3e-5"]);
+    assert!(demo.contains("instruction: false") && demo.contains("lr: 3e-5"), "{demo}");
+    assert!(demo.contains("0.9") && demo.contains("M parameters"), "{demo}");
+    let paper = shown(&[&model, "data.train=gym", "trainer.total_steps=1"]);
+    assert!(paper.contains("instruction: true") && paper.contains("lr: 1e-6"), "{paper}");
+    assert!(!folder.path().join("run").exists());
+}
+
+#[test]
 fn wrong_configurations_are_refused_with_exit_code_2() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("train.yaml");

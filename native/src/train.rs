@@ -25,7 +25,8 @@ use crate::pretrained::files;
 /// A configuration and what changes it.
 #[derive(Args)]
 struct ConfigArgs {
-    /// CONFIG.yaml, and changes such as optim.lr=1e-5
+    /// CONFIG.yaml, and changes such as optim.lr=1e-5; `cppo train` without CONFIG.yaml and
+    /// model.path runs the demo
     #[arg(value_name = "CONFIG.yaml | key.path=value")]
     arguments: Vec<String>,
     /// auto, cpu, wgpu, vulkan, metal or cuda, with :N for one of several
@@ -53,8 +54,9 @@ impl ConfigArgs {
         let mut changes: Vec<String> =
             self.arguments.iter().filter(|argument| argument.contains('=')).cloned().collect();
         changes.extend(self.device.iter().map(|device| format!("trainer.device={device}")));
-        // Without a file the embedded recipe is the configuration; with one it plays no part.
-        let defaults = if text.is_none() { defaults } else { None };
+        // The embedded recipe is for the embedded model.
+        let own = text.is_some() || changes.iter().any(|change| change.starts_with("model.path="));
+        let defaults = defaults.filter(|_| !own);
         let file = text.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));
         load(file, defaults, &changes).map_err(Failure::usage)
     }
