@@ -185,10 +185,10 @@ fn a_dry_run_shows_the_demo_or_the_papers_recipe_and_writes_nothing() {
         String::from_utf8(finished(command).stdout).unwrap()
     };
     let demo = shown(&["optim.lr=3e-5"]);
-    assert!(demo.contains("instruction: false") && demo.contains("lr: 3e-5"), "{demo}");
+    assert!(demo.contains("instruction: false") && demo.contains("lr: 0.00003\n"), "{demo}");
     assert!(demo.contains("0.9") && demo.contains("M parameters"), "{demo}");
     let paper = shown(&[&model, "data.train=gym", "trainer.total_steps=1"]);
-    assert!(paper.contains("instruction: true") && paper.contains("lr: 1e-6"), "{paper}");
+    assert!(paper.contains("instruction: true") && paper.contains("lr: 1e-6\n"), "{paper}");
     assert!(!folder.path().join("run").exists());
 }
 
