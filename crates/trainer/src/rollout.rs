@@ -22,6 +22,24 @@ pub struct Group {
     pub responses: Vec<Response>,
 }
 
+impl Group {
+    /// The responses' rewards.
+    pub fn rewards(&self) -> Vec<f32> {
+        self.responses.iter().map(|response| response.reward.score).collect()
+    }
+}
+
+/// Numbers of each group's responses, counted over all groups.
+pub fn members(groups: &[Group]) -> Vec<Vec<usize>> {
+    let mut next = 0;
+    let of_group = |group: &Group| {
+        let rows = next..next + group.responses.len();
+        next = rows.end;
+        rows.collect()
+    };
+    groups.iter().map(of_group).collect()
+}
+
 /// One response.
 #[derive(Clone, Debug)]
 pub struct Response {
@@ -111,14 +129,12 @@ pub fn rollout(
                     ref_logprobs: Vec::new(),
                 }
             });
-            let mut responses: Vec<Response> = responses.collect();
-            let rewards: Vec<f32> =
-                responses.iter().map(|response| response.reward.score).collect();
-            let advantages = cppo::advantages(&rewards, config.n, algorithm);
-            for (response, advantage) in responses.iter_mut().zip(advantages) {
+            let mut group = Group { responses: responses.collect(), example };
+            let advantages = cppo::advantages(&group.rewards(), config.n, algorithm);
+            for (response, advantage) in group.responses.iter_mut().zip(advantages) {
                 response.advantage = advantage;
             }
-            groups.push(Group { example, responses });
+            groups.push(group);
         }
         hooks.progress("rollout", groups.len(), total);
     }

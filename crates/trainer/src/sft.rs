@@ -6,7 +6,6 @@ use burn::optim::GradientsAccumulator;
 use burn::tensor::Device;
 use cppo::perturbation::{Seed, View as Kind};
 use cppo::{AlgorithmConfig, Cotangent};
-use generation::{Activations, RecordOptions};
 use qwen2_5_vl::Prompt;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -85,19 +84,7 @@ fn learn(
     let total: usize = rows.iter().map(|row| row.len()).sum();
     let rows = Rows { ids: &rows, tokens };
     let wanted: Vec<Vec<usize>> = (0..ids.len()).map(|row| vec![row]).collect();
-    let trainer = &config.trainer;
-    let options = ViewOptions {
-        record: RecordOptions {
-            temperature: 1.0,
-            activations: match trainer.recompute {
-                true => Activations::Recomputed,
-                false => Activations::Stored,
-            },
-            train_vision: !config.model.freeze_vision,
-        },
-        limit: trainer.micro_batch_responses,
-        keep: !trainer.recompute || ids.len() <= trainer.micro_batch_responses,
-    };
+    let options = ViewOptions::new(&config.trainer, &config.model, 1.0, ids.len());
     let model = &policy.model;
     let mut view =
         View::score(model, &prompts, rows, &wanted, options).map_err(UpdateError::from)?;

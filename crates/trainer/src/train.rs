@@ -14,7 +14,7 @@ use crate::hooks::Hooks;
 use crate::metrics::Metrics;
 use crate::pieces::pieces;
 use crate::pretrained::{Pretrained, PretrainedError};
-use crate::rollout::{Draws, Group, Response, rollout};
+use crate::rollout::{Draws, Group, Response, members, rollout};
 use crate::run::RunError;
 use crate::training::{Judging, Training};
 use crate::update::{Moment, UpdateError, update};
@@ -109,11 +109,8 @@ fn experience(
         drawn += examples.len();
         let fresh = rollout(policy, examples, draws, &config.rollout, &config.algorithm, hooks)?;
         all.extend(fresh.iter().flat_map(|group| group.responses.clone()));
-        let teaches = |group: &Group| {
-            let rewards: Vec<f32> =
-                group.responses.iter().map(|response| response.reward.score).collect();
-            !config.algorithm.filter_groups || !cppo::is_uniform(&rewards)
-        };
+        let teaches =
+            |group: &Group| !config.algorithm.filter_groups || !cppo::is_uniform(&group.rewards());
         groups.extend(fresh.into_iter().filter(teaches));
     }
     groups.truncate(wanted);
@@ -185,17 +182,8 @@ fn logprobs(
     config: &TrainConfig,
 ) -> Result<Vec<Vec<f32>>, PromptError> {
     let responses: Vec<&Response> = groups.iter().flat_map(|group| &group.responses).collect();
-    let mut next = 0;
-    let rows: Vec<Vec<usize>> = groups
-        .iter()
-        .map(|group| {
-            let rows = next..next + group.responses.len();
-            next = rows.end;
-            rows.collect()
-        })
-        .collect();
     let mut logprobs = vec![Vec::new(); responses.len()];
-    for piece in pieces(&rows, config.trainer.micro_batch_responses) {
+    for piece in pieces(&members(groups), config.trainer.micro_batch_responses) {
         let prompts: Vec<_> =
             piece.prompts.iter().map(|&group| groups[group].example.prompt.clone()).collect();
         let ids: Vec<Vec<u32>> = piece.rows.iter().map(|&row| responses[row].ids.clone()).collect();

@@ -6,7 +6,6 @@ use cppo::{
     Algorithm, AlgorithmConfig, Batch, Kl, Objective, ViewScores, objective, takes_gradient,
     takes_views,
 };
-use generation::{Activations, RecordOptions};
 use processor::ProcessorError;
 use qwen2_5_vl::{Prompt, PromptError, Qwen2_5_VL};
 
@@ -14,7 +13,7 @@ use crate::config::TrainConfig;
 use crate::metrics::Metrics;
 use crate::optim::{Optim, global_norm, learning_rate, scaled};
 use crate::pretrained::Pretrained;
-use crate::rollout::Group;
+use crate::rollout::{Group, members};
 use crate::view::{Rows, View, ViewOptions};
 
 /// Why an update failed.
@@ -45,26 +44,6 @@ impl Moment {
     }
 }
 
-impl TrainConfig {
-    /// How views of a mini-batch of `rows` responses are run.
-    pub(crate) fn view_options(&self, rows: usize) -> ViewOptions {
-        let trainer = &self.trainer;
-        let activations = match trainer.recompute {
-            true => Activations::Recomputed,
-            false => Activations::Stored,
-        };
-        ViewOptions {
-            record: RecordOptions {
-                temperature: self.rollout.temperature,
-                activations,
-                train_vision: !self.model.freeze_vision,
-            },
-            limit: trainer.micro_batch_responses,
-            keep: !trainer.recompute || rows <= trainer.micro_batch_responses,
-        }
-    }
-}
-
 /// The pictures of a group under a perturbation: kind, and number of the group in the mini-batch.
 pub type Views<'a> = dyn Fn(Kind, usize) -> Result<Prompt, ProcessorError> + 'a;
 
@@ -81,7 +60,8 @@ pub fn gradient(
 ) -> Result<(Objective, GradientsParams), UpdateError> {
     let mini = MiniBatch::new(groups);
     let algorithm = &config.algorithm;
-    let options = config.view_options(mini.ids.len());
+    let temperature = config.rollout.temperature;
+    let options = ViewOptions::new(&config.trainer, &config.model, temperature, mini.ids.len());
 
     let scored = takes_gradient(&mini.advantages, &mini.correct, algorithm);
     let wanted = mini.wanted(&scored);
@@ -236,21 +216,12 @@ impl<'a> MiniBatch<'a> {
                 all
             })
         };
-        let mut next = 0;
-        let members = groups
-            .iter()
-            .map(|group| {
-                let rows = next..next + group.responses.len();
-                next = rows.end;
-                rows.collect()
-            })
-            .collect();
         Self {
             ids: responses.iter().map(|response| response.ids.as_slice()).collect(),
             tokens,
             advantages: responses.iter().map(|response| response.advantage).collect(),
             correct: responses.iter().map(|response| response.reward.accuracy == 1.0).collect(),
-            members,
+            members: members(groups),
             old: padded(&|row| &responses[row].old_logprobs),
             reference: padded(&|row| &responses[row].ref_logprobs),
             lengths,

@@ -7,6 +7,7 @@ use cppo::{Cotangent, ViewScores};
 use generation::{Activations, Divergence, RecordOptions, Recording, ScoreCotangents};
 use qwen2_5_vl::{Prompt, PromptError, Qwen2_5_VL};
 
+use crate::config::{ModelConfig, TrainerConfig};
 use crate::pieces::{Piece, pieces};
 
 /// The responses of a mini-batch, by row.
@@ -159,10 +160,23 @@ impl<'a> View<'a> {
 }
 
 impl ViewOptions {
-    /// The options of a view that gets no gradient.
-    pub fn without_gradient(self) -> Self {
-        let record = RecordOptions { activations: Activations::Recomputed, ..self.record };
-        Self { record, keep: false, ..self }
+    /// The options of a run for a mini-batch of `rows` responses.
+    pub fn new(
+        trainer: &TrainerConfig,
+        model: &ModelConfig,
+        temperature: f64,
+        rows: usize,
+    ) -> Self {
+        let activations = match trainer.recompute {
+            true => Activations::Recomputed,
+            false => Activations::Stored,
+        };
+        let train_vision = !model.freeze_vision;
+        Self {
+            record: RecordOptions { temperature, activations, train_vision },
+            limit: trainer.micro_batch_responses,
+            keep: !trainer.recompute || rows <= trainer.micro_batch_responses,
+        }
     }
 }
 
