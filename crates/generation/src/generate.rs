@@ -107,7 +107,7 @@ impl From<ExecutionError> for GenerateError {
 /// Generates `n` responses to each prompt, prompt after prompt.
 ///
 /// `on_token` sees each token of each response (by row) as it is drawn, and may stop everything.
-/// Nothing blocks on the device, so this runs in a browser as well.
+/// It may also wait, to let a browser's event loop turn; nothing blocks on the device.
 ///
 /// # Errors
 ///
@@ -116,7 +116,7 @@ pub async fn generate(
     model: &Qwen2_5_VL,
     prompts: &[Prompt],
     options: &GenerateOptions,
-    mut on_token: impl FnMut(usize, &Token) -> ControlFlow<()>,
+    mut on_token: impl AsyncFnMut(usize, &Token) -> ControlFlow<()>,
 ) -> Result<Vec<Completion>, GenerateError> {
     options.sampling.validate().map_err(GenerateError::Sampling)?;
     if options.n == 0 {
@@ -158,7 +158,7 @@ pub async fn generate(
                 completion.finish = Finish::Stop;
                 open[row] = false;
             }
-            let flow = on_token(row, &token);
+            let flow = on_token(row, &token).await;
             completion.tokens.push(token);
             if flow.is_break() {
                 let unfinished = completions.iter_mut().zip(&open).filter(|(_, open)| **open);
@@ -222,7 +222,8 @@ pub fn generate_blocking(
     model: &Qwen2_5_VL,
     prompts: &[Prompt],
     options: &GenerateOptions,
-    on_token: impl FnMut(usize, &Token) -> ControlFlow<()>,
+    mut on_token: impl FnMut(usize, &Token) -> ControlFlow<()>,
 ) -> Result<Vec<Completion>, GenerateError> {
+    let on_token = async |row: usize, token: &Token| on_token(row, token);
     pollster::block_on(generate(model, prompts, options, on_token))
 }

@@ -1,6 +1,6 @@
 //! From safetensors files into a model, tensor by tensor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};
 
 use burn::module::{Module, ModuleMapper, Param};
@@ -16,20 +16,12 @@ use crate::model::Qwen2_5_VL;
 #[derive(Debug)]
 pub struct Checkpoint<R> {
     shards: Vec<Shard<R>>,
-    /// By key in the hub's layout: the shard and the place in it.
-    slots: BTreeMap<String, (usize, TensorSlot)>,
 }
 
 impl<R: Read + Seek> Checkpoint<R> {
-    /// Collects the tensors of all files.
+    /// Collects files.
     pub fn new(shards: Vec<Shard<R>>) -> Self {
-        let mut slots = BTreeMap::new();
-        for (index, shard) in shards.iter().enumerate() {
-            for (name, slot) in &shard.header().tensors {
-                slots.insert(canonical_key(name), (index, slot.clone()));
-            }
-        }
-        Self { shards, slots }
+        Self { shards }
     }
 
     /// Builds the model with weights stored, and computation done, in `dtype`.
@@ -45,38 +37,103 @@ impl<R: Read + Seek> Checkpoint<R> {
         dtype: DType,
         device: &Device,
     ) -> Result<Qwen2_5_VL, WeightsError> {
-        if config.tie_word_embeddings {
-            self.slots.remove("lm_head.weight");
-        }
-        let model = Qwen2_5_VL::init(config, device).with_compute_dtype(dtype);
-        let problems = self.problems(&model);
+        let mut assembly = Assembly::new(config, dtype, device);
+        let slots: BTreeMap<String, TensorSlot> =
+            self.shards.iter().flat_map(|shard| assembly.slots(shard)).collect();
+        let mut problems = assembly.missing(|key| slots.contains_key(key));
+        problems.extend(assembly.misfits(&slots));
         if !problems.is_empty() {
             return Err(WeightsError::Mismatch { problems });
         }
-        let mut loader = Loader { checkpoint: self, path: Vec::new(), dtype, device, error: None };
-        let model = model.map(&mut loader);
-        loader.error.map_or(Ok(model), Err)
+        for shard in &mut self.shards {
+            assembly.add(shard)?;
+        }
+        assembly.finish()
     }
+}
 
-    /// All the ways in which the files do not fit the model, found before anything is read.
-    fn problems(&self, model: &Qwen2_5_VL) -> Vec<String> {
+/// A model that gets its weights file by file, in any order.
+#[derive(Debug)]
+pub struct Assembly {
+    model: Qwen2_5_VL,
+    /// Shapes of all parameters, by key in the hub's layout.
+    shapes: BTreeMap<String, Vec<usize>>,
+    loaded: BTreeSet<String>,
+    dtype: DType,
+    device: Device,
+}
+
+impl Assembly {
+    /// A model without weights; they will be stored, and computation done, in `dtype`.
+    pub fn new(config: &Qwen2_5_VLConfig, dtype: DType, device: &Device) -> Self {
+        let model = Qwen2_5_VL::init(config, device).with_compute_dtype(dtype);
         let mut shapes = Shapes::default();
         // Mapping with lazy parameters touches shapes only.
-        let _ = model.clone().map(&mut shapes);
-        let mut problems = Vec::new();
-        for (key, expected) in &shapes.found {
-            match self.slots.get(key) {
-                None => problems.push(format!("missing: {key} {expected:?}")),
-                Some((_, slot)) if slot.shape != *expected => {
-                    problems.push(format!("misshapen: {key} is {:?}, not {expected:?}", slot.shape))
-                }
-                Some(_) => {}
+        let model = model.map(&mut shapes);
+        let (shapes, loaded) = (shapes.found, BTreeSet::new());
+        Self { model, shapes, loaded, dtype, device: device.clone() }
+    }
+
+    /// Reads all tensors of a file, one at a time, to the device.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or one of its tensors is not the model's or of another shape.
+    pub fn add<R: Read + Seek>(&mut self, shard: &mut Shard<R>) -> Result<(), WeightsError> {
+        let slots = self.slots(shard);
+        let problems = self.misfits(&slots);
+        if !problems.is_empty() {
+            return Err(WeightsError::Mismatch { problems });
+        }
+        let device = &self.device;
+        let mut loader = Loader {
+            shard,
+            slots: &slots,
+            path: Vec::new(),
+            dtype: self.dtype,
+            device,
+            error: None,
+        };
+        self.model = self.model.clone().map(&mut loader);
+        loader.error.map_or(Ok(()), Err)?;
+        self.loaded.extend(slots.into_keys());
+        Ok(())
+    }
+
+    /// The model.
+    ///
+    /// # Errors
+    ///
+    /// Names the tensors that no file had.
+    pub fn finish(self) -> Result<Qwen2_5_VL, WeightsError> {
+        match self.missing(|key| self.loaded.contains(key)) {
+            problems if problems.is_empty() => Ok(self.model),
+            problems => Err(WeightsError::Mismatch { problems }),
+        }
+    }
+
+    /// The file's tensors by key in the hub's layout, without a head that is tied to the embedding.
+    fn slots<R: Read + Seek>(&self, shard: &Shard<R>) -> BTreeMap<String, TensorSlot> {
+        let tied = self.model.config().tie_word_embeddings;
+        let tensors = shard.header().tensors.iter();
+        let slots = tensors.map(|(name, slot)| (canonical_key(name), slot.clone()));
+        slots.filter(|(key, _)| !(tied && key == "lm_head.weight")).collect()
+    }
+
+    fn missing(&self, is_there: impl Fn(&str) -> bool) -> Vec<String> {
+        let absent = self.shapes.iter().filter(|(key, _)| !is_there(key));
+        absent.map(|(key, shape)| format!("missing: {key} {shape:?}")).collect()
+    }
+
+    fn misfits(&self, slots: &BTreeMap<String, TensorSlot>) -> Vec<String> {
+        let problem = |(key, slot): (&String, &TensorSlot)| match self.shapes.get(key) {
+            None => Some(format!("unexpected: {key}")),
+            Some(expected) if slot.shape != *expected => {
+                Some(format!("misshapen: {key} is {:?}, not {expected:?}", slot.shape))
             }
-        }
-        for key in self.slots.keys().filter(|key| !shapes.found.contains_key(*key)) {
-            problems.push(format!("unexpected: {key}"));
-        }
-        problems
+            Some(_) => None,
+        };
+        slots.iter().filter_map(problem).collect()
     }
 }
 
@@ -102,9 +159,10 @@ impl ModuleMapper for Shapes {
     }
 }
 
-/// Replaces every parameter by its tensor in the files.
+/// Replaces every parameter that the file has.
 struct Loader<'a, R> {
-    checkpoint: Checkpoint<R>,
+    shard: &'a mut Shard<R>,
+    slots: &'a BTreeMap<String, TensorSlot>,
     path: Vec<String>,
     dtype: DType,
     device: &'a Device,
@@ -124,8 +182,8 @@ impl<R: Read + Seek> ModuleMapper for Loader<'_, R> {
         if self.error.is_some() {
             return param;
         }
-        let (shard, slot) = &self.checkpoint.slots[&checkpoint_key(&self.path)];
-        match self.checkpoint.shards[*shard].tensor(slot, self.dtype) {
+        let Some(slot) = self.slots.get(&checkpoint_key(&self.path)) else { return param };
+        match self.shard.tensor(slot, self.dtype) {
             Ok(data) => {
                 let id = param.id;
                 let tensor = self.device.memory_persistent_allocations(data, |data| {
@@ -178,7 +236,7 @@ fn shard_names(index: &[u8]) -> Result<Vec<String>, String> {
         weight_map: BTreeMap<String, String>,
     }
     let index: Index = serde_json::from_slice(index).map_err(|error| error.to_string())?;
-    let names: std::collections::BTreeSet<String> = index.weight_map.into_values().collect();
+    let names: BTreeSet<String> = index.weight_map.into_values().collect();
     match names.iter().find(|name| name.contains(['/', '\\']) || name.as_str() == "..") {
         Some(name) => Err(format!("shard {name:?} is not a file name")),
         None => Ok(names.into_iter().collect()),

@@ -6,7 +6,7 @@ mod load;
 mod save;
 
 pub use file::{Header, Shard, TensorSlot};
-pub use load::Checkpoint;
+pub use load::{Assembly, Checkpoint};
 #[cfg(not(target_arch = "wasm32"))]
 pub use save::save;
 
