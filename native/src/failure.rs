@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use session::SessionError;
+
 /// An error ready to be shown.
 #[derive(Debug)]
 pub struct Failure {
@@ -13,6 +15,14 @@ pub struct Failure {
 impl Failure {
     pub fn usage(message: impl Display) -> Self {
         Self { message: message.to_string(), code: 2 }
+    }
+
+    /// A request that the model cannot take is wrong usage.
+    pub fn of_session(error: SessionError) -> Self {
+        match error {
+            SessionError::Request(message) => Self::usage(message),
+            other => other.into(),
+        }
     }
 }
 

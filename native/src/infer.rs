@@ -6,18 +6,15 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use generation::{Details, GenerateOptions, SamplingParams, generate_blocking};
+use generation::generate_blocking;
 use indicatif::ProgressBar;
 use processor::{INSTRUCTION, Message, decode};
-use qwen2_5_vl::Prompt;
+use session::{Request, Timing};
 
 use crate::args::ModelArgs;
-use crate::device::Opened;
 use crate::failure::{Failure, about};
 use crate::interrupt::on_interrupt;
-use crate::output::{self, Timing, Usage};
 use crate::pretrained;
-use trainer::pretrained::Pretrained;
 
 #[derive(Args)]
 pub struct Infer {
@@ -93,19 +90,11 @@ impl Infer {
             false => format!("{} {INSTRUCTION}", self.question),
         };
         spinner.set_message("reading pictures and question");
-        let input =
-            loaded.processor.encode(&[Message::user(pictures.len(), question)], &pictures)?;
-        let prompt = Prompt {
-            input_ids: input.input_ids,
-            pixel_values: input.pixel_values,
-            image_grid_thw: input.image_grid_thw,
-        };
-        let image_token = loaded.model.config().image_token_id;
-        let usage = Usage {
-            prompt_tokens: prompt.input_ids.len(),
-            image_tokens: prompt.input_ids.iter().filter(|&&id| id == image_token).count(),
-        };
-        let options = self.options(&loaded, &device, usage)?;
+        let request = self.request(vec![Message::user(pictures.len(), question)]);
+        let prompt = loaded.prompt(&request.messages, &pictures)?;
+        let usage = loaded.usage(&prompt);
+        let options =
+            request.options(&loaded, &prompt, device.read_step()).map_err(Failure::of_session)?;
         let completions = {
             let cancelled = on_interrupt("");
             let mut streams: Vec<_> =
@@ -135,61 +124,34 @@ impl Infer {
             }
             result?
         };
-        let tokenizer = &loaded.processor.tokenizer;
         for (index, completion) in completions.iter().enumerate() {
             if self.json_output() {
-                print(&format!(
-                    "{}\n",
-                    output::response(tokenizer, index, completion, usage, timing)
-                ));
+                print(&format!("{}\n", loaded.response(index, completion, usage, timing)));
             } else if self.n > 1 {
-                print(&format!("[{index}] {}\n", output::text(tokenizer, completion)));
+                print(&format!("[{index}] {}\n", loaded.text(completion)));
             }
         }
         Ok(())
     }
 
-    fn json_output(&self) -> bool {
-        self.json || self.logprobs > 0
+    fn request(&self, messages: Vec<Message>) -> Request {
+        Request {
+            messages,
+            n: Some(self.n),
+            max_new_tokens: Some(self.max_new_tokens),
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            seed: self.seed,
+            details: self.json_output(),
+            logprobs: self.logprobs,
+        }
     }
 
-    fn options(
-        &self,
-        loaded: &Pretrained,
-        device: &Opened,
-        usage: Usage,
-    ) -> Result<GenerateOptions, Failure> {
-        let text = &loaded.model.config().text_config;
-        let room = text.max_position_embeddings.saturating_sub(usage.prompt_tokens);
-        if room == 0 {
-            return Err(Failure::usage(format!(
-                "the prompt has {} tokens; this model takes at most {}",
-                usage.prompt_tokens, text.max_position_embeddings
-            )));
-        }
-        let default = loaded.generation.sampling();
-        let sampling = SamplingParams {
-            temperature: self.temperature.unwrap_or(default.temperature),
-            top_k: self.top_k.or(default.top_k),
-            top_p: self.top_p.unwrap_or(default.top_p),
-            min_p: self.min_p.unwrap_or(default.min_p),
-            repetition_penalty: self.repetition_penalty.unwrap_or(default.repetition_penalty),
-            seed: self.seed,
-        };
-        sampling.validate().map_err(Failure::usage)?;
-        if self.n == 0 {
-            return Err(Failure::usage("--n is 0, must be 1 or more"));
-        }
-        Ok(GenerateOptions {
-            sampling,
-            n: self.n,
-            max_new_tokens: self.max_new_tokens.min(room),
-            eos_token_ids: loaded.eos_token_ids(),
-            never_sampled: loaded.processor.never_sampled(text.vocab_size),
-            details: self.json_output().then_some(Details { top_logprobs: self.logprobs }),
-            read_step: device.read_step(),
-            ..Default::default()
-        })
+    fn json_output(&self) -> bool {
+        self.json || self.logprobs > 0
     }
 }
 

@@ -9,7 +9,6 @@ mod devices;
 mod failure;
 mod infer;
 mod interrupt;
-mod output;
 mod perceive;
 mod pretrained;
 mod score;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::DType;
 use hf_hub::api::sync::{ApiBuilder, ApiRepo};
 use hf_hub::{Repo, RepoType};
-use trainer::pretrained::{ModelFiles, Pretrained};
+use trainer::pretrained::{self, ModelFiles, Pretrained};
 
 use crate::args::ModelArgs;
 use crate::demo;
@@ -16,7 +16,7 @@ use crate::failure::{Failure, about};
 pub fn load(args: &ModelArgs, progress: bool) -> Result<(Pretrained, Opened), Failure> {
     let device = args.open_device()?;
     let files = files(args.model.as_deref().unwrap_or(""), progress)?;
-    let pretrained = Pretrained::load(files, None, DType::from(args.dtype), &device.device)?;
+    let pretrained = pretrained::load(&files, None, DType::from(args.dtype), &device.device)?;
     Ok((pretrained, device))
 }
 

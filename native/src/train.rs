@@ -13,7 +13,7 @@ use trainer::config::{Logger, ModelConfig, SftConfig, TrainConfig, TrainerConfig
 use trainer::hooks::Hooks;
 use trainer::metrics::console::{Console, colour_wanted};
 use trainer::plan::MemoryPlan;
-use trainer::pretrained::Pretrained;
+use trainer::pretrained::{self, Pretrained};
 use trainer::{Outcome, TrainError};
 
 use crate::demo;
@@ -119,7 +119,7 @@ impl Session {
             .map_err(|error| Failure::usage(format!("trainer.device: {error}")))?;
         let device = choice.open()?;
         let files = files(&model.path, !quiet)?;
-        let policy = Pretrained::load(files, model.init_seed, DType::F32, &device.device)?;
+        let policy = pretrained::load(&files, model.init_seed, DType::F32, &device.device)?;
         let shown = !quiet && trainer.loggers.contains(&Logger::Console);
         let console = shown.then(|| Console::new(trainer.total_steps as u64, colour_wanted()));
         if shown {

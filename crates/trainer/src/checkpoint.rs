@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Skipped;
 use crate::optim::Optim;
-use crate::pretrained::{ModelFiles, Pretrained, PretrainedError};
+use crate::pretrained::{self, ModelFiles, Pretrained, PretrainedError};
 
 /// What a run needs besides weights and optimizer to go on exactly.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -96,7 +96,7 @@ impl Checkpoints {
         std::fs::create_dir_all(&self.folder).map_err(failed)?;
         let temporary =
             tempfile::Builder::new().prefix(".step_").tempdir_in(&self.folder).map_err(failed)?;
-        policy.save(temporary.path())?;
+        pretrained::save(policy, temporary.path())?;
         save_optimizer(optim, &temporary.path().join(OPTIMIZER)).map_err(failed)?;
         let state =
             TrainerState { files: checksums(temporary.path()).map_err(failed)?, ..state.clone() };
@@ -173,7 +173,7 @@ impl Checkpoints {
 /// When its files cannot be read.
 pub fn load_policy(path: &Path, device: &Device) -> Result<Pretrained, PretrainedError> {
     let files = ModelFiles::Folder(path.into());
-    Pretrained::load(files, None, burn::tensor::DType::F32, device)
+    pretrained::load(&files, None, burn::tensor::DType::F32, device)
 }
 
 /// Reads the optimizer of a checkpoint.

@@ -6,25 +6,12 @@ use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use generation::GenerationConfig;
-use processor::{PretrainedFiles, Processor, ProcessorError};
 use qwen2_5_vl::weights::{Checkpoint, Shard, checkpoint_key};
-use qwen2_5_vl::{ConfigError, Qwen2_5_VL, Qwen2_5_VLConfig, WeightsError};
+use qwen2_5_vl::{Qwen2_5_VL, Qwen2_5_VLConfig, WeightsError};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-
-/// Files of a model folder besides its weights; a checkpoint takes over those that are there.
-const COMPANIONS: [&str; 9] = [
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "preprocessor_config.json",
-    "chat_template.jinja",
-    "chat_template.json",
-    "vocab.json",
-    "merges.txt",
-];
+pub use session::Pretrained;
+use session::{Parts, PartsError};
 
 /// Where the files of a model are.
 #[derive(Clone, Debug)]
@@ -43,18 +30,10 @@ pub enum PretrainedError {
     Io { path: PathBuf, source: std::io::Error },
     #[error("the embedded model has no {0}")]
     NotEmbedded(String),
-    #[error("{file} is not UTF-8 text")]
-    NotText { file: String },
-    #[error("generation_config.json: {0}")]
-    Generation(serde_json::Error),
     #[error("{place}: {source}")]
-    Config { place: String, source: ConfigError },
-    #[error("{place}: {source}")]
-    Processor { place: String, source: ProcessorError },
+    Parts { place: String, source: PartsError },
     #[error("{place}: {source}")]
     Weights { place: String, source: WeightsError },
-    #[error("{place}: {message}")]
-    Tokens { place: String, message: String },
 }
 
 impl ModelFiles {
@@ -99,27 +78,18 @@ impl ModelFiles {
         self.read(name)?.ok_or_else(missing)
     }
 
-    fn text(&self, name: &str) -> Result<Option<String>, PretrainedError> {
-        let not_text = |_| PretrainedError::NotText { file: name.into() };
-        self.read(name)?
-            .map(|bytes| String::from_utf8(bytes.into_owned()).map_err(not_text))
-            .transpose()
-    }
-
-    /// What makes model input of pictures and text.
+    /// Everything but the weights.
     ///
     /// # Errors
     ///
     /// When a file is missing or damaged.
-    pub fn processor(&self) -> Result<Processor, PretrainedError> {
-        Processor::new(&PretrainedFiles {
-            tokenizer_json: self.required("tokenizer.json")?.into_owned(),
-            tokenizer_config_json: self.text("tokenizer_config.json")?,
-            preprocessor_config_json: self.text("preprocessor_config.json")?,
-            chat_template_jinja: self.text("chat_template.jinja")?,
-            chat_template_json: self.text("chat_template.json")?,
-        })
-        .map_err(|source| PretrainedError::Processor { place: self.name(), source })
+    pub fn parts(&self) -> Result<Parts, PretrainedError> {
+        let mut companions = Vec::new();
+        for name in session::FILES {
+            companions.extend(self.read(name)?.map(|bytes| (name, bytes)));
+        }
+        Parts::new(self.name(), companions)
+            .map_err(|source| PretrainedError::Parts { place: self.name(), source })
     }
 
     fn weights(
@@ -141,102 +111,38 @@ impl ModelFiles {
     }
 }
 
-/// A model with all that is needed to talk to it.
-#[derive(Debug)]
-pub struct Pretrained {
-    /// The model, on the device it was loaded to.
-    pub model: Qwen2_5_VL,
-    /// Pictures and text to model input.
-    pub processor: Processor,
-    /// The model's own defaults for sampling.
-    pub generation: GenerationConfig,
-    /// What to call it in messages.
-    pub name: String,
-    /// Contents of the files besides the weights; a checkpoint of this model takes them along,
-    /// also when the folder they came from is gone.
-    companions: Vec<(&'static str, Cow<'static, [u8]>)>,
+/// Loads a model, or draws its weights from `init_seed`.
+///
+/// # Errors
+///
+/// When a file is missing, damaged, or does not fit the others.
+pub fn load(
+    files: &ModelFiles,
+    init_seed: Option<u64>,
+    dtype: DType,
+    device: &Device,
+) -> Result<Pretrained, PretrainedError> {
+    let parts = files.parts()?;
+    let model = match init_seed {
+        Some(seed) => random(&parts.config, seed, device),
+        None => files.weights(&parts.config, dtype, device)?,
+    };
+    Ok(Pretrained::new(model, parts))
 }
 
-impl Pretrained {
-    /// Loads a model, or draws its weights from `init_seed`.
-    ///
-    /// # Errors
-    ///
-    /// When a file is missing, damaged, or does not fit the others.
-    pub fn load(
-        files: ModelFiles,
-        init_seed: Option<u64>,
-        dtype: DType,
-        device: &Device,
-    ) -> Result<Self, PretrainedError> {
-        let place = files.name();
-        let json = files.required("config.json")?;
-        let json = String::from_utf8(json.into_owned())
-            .map_err(|_| PretrainedError::NotText { file: "config.json".into() })?;
-        let config = Qwen2_5_VLConfig::from_json(&json)
-            .map_err(|source| PretrainedError::Config { place: place.clone(), source })?;
-        let processor = files.processor()?;
-        check_tokens(&processor, &config)
-            .map_err(|message| PretrainedError::Tokens { place, message })?;
-        let generation = match files.text("generation_config.json")? {
-            Some(json) => {
-                GenerationConfig::from_json(&json).map_err(PretrainedError::Generation)?
-            }
-            None => GenerationConfig::default(),
-        };
-        let model = match init_seed {
-            Some(seed) => random(&config, seed, device),
-            None => files.weights(&config, dtype, device)?,
-        };
-        let mut companions = Vec::new();
-        for name in COMPANIONS {
-            companions.extend(files.read(name)?.map(|bytes| (name, bytes)));
-        }
-        Ok(Self { model, processor, generation, name: files.name(), companions })
+/// Writes the model as a folder that transformers loads: weights in f32 and the companions.
+///
+/// # Errors
+///
+/// When the folder cannot be written to.
+pub fn save(policy: &Pretrained, folder: &Path) -> Result<(), PretrainedError> {
+    qwen2_5_vl::weights::save(&policy.model.valid(), folder, DType::F32)
+        .map_err(|source| PretrainedError::Weights { place: policy.name.clone(), source })?;
+    for (name, bytes) in &policy.companions {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).map_err(|source| PretrainedError::Io { path, source })?;
     }
-
-    /// Ids that end a response: the configuration's, else the chat template's own.
-    pub fn eos_token_ids(&self) -> Vec<u32> {
-        let mut ids = self.generation.eos_token_id.clone();
-        if ids.is_empty() {
-            let names = ["<|im_end|>", "<|endoftext|>"];
-            ids.extend(names.iter().filter_map(|name| self.processor.tokenizer.token_to_id(name)));
-        }
-        ids
-    }
-
-    /// Writes the model as a folder that transformers loads: weights in f32 and the companions.
-    ///
-    /// # Errors
-    ///
-    /// When the folder cannot be written to.
-    pub fn save(&self, folder: &Path) -> Result<(), PretrainedError> {
-        qwen2_5_vl::weights::save(&self.model.valid(), folder, DType::F32)
-            .map_err(|source| PretrainedError::Weights { place: self.name.clone(), source })?;
-        for (name, bytes) in &self.companions {
-            let path = folder.join(name);
-            std::fs::write(&path, bytes).map_err(|source| PretrainedError::Io { path, source })?;
-        }
-        Ok(())
-    }
-}
-
-/// The tokenizer and the model must mean the same by a picture, and by the largest id.
-fn check_tokens(processor: &Processor, config: &Qwen2_5_VLConfig) -> Result<(), String> {
-    let vocab_size = config.text_config.vocab_size;
-    let found = processor.tokenizer.token_to_id("<|image_pad|>");
-    if found != Some(config.image_token_id) {
-        return Err(format!(
-            "tokenizer.json gives <|image_pad|> the id {found:?}, config.json {}",
-            config.image_token_id
-        ));
-    }
-    match processor.tokenizer.special_tokens().iter().find(|(_, id)| **id as usize >= vocab_size) {
-        Some((token, id)) => Err(format!(
-            "tokenizer.json gives {token} the id {id}, but config.json has vocab_size {vocab_size}"
-        )),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Weights drawn on the host, the same on every device: matrices with variance `1 / (2 · inputs)`,

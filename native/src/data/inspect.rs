@@ -62,7 +62,7 @@ impl Inspect {
         };
         let dataset = self.reading.open(input)?;
         let processor = match &self.model {
-            Some(name) => Some(files(name, !self.quiet)?.processor()?),
+            Some(name) => Some(files(name, !self.quiet)?.parts()?.processor),
             None => None,
         };
         let mut survey = Survey::new(dataset.layout()?, dataset.files().count(), self.rows);

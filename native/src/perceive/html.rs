@@ -8,10 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use image::{ImageFormat, RgbImage};
 use minijinja::{Environment, context};
 use serde_json::{Value, json};
-use trainer::pretrained::Pretrained;
+use session::Pretrained;
 
 use super::Subject;
-use super::output;
 use crate::failure::{Failure, about};
 
 const TEMPLATE: &str = include_str!("report.html");
@@ -29,7 +28,7 @@ pub fn write(path: &Path, subject: &Subject, loaded: &Pretrained) -> Result<(), 
 }
 
 fn render(subject: &Subject, loaded: &Pretrained) -> Result<String, Failure> {
-    let mut tokens = output::json(subject, loaded)["tokens"].take();
+    let mut tokens = loaded.perceived(&subject.perceived)["tokens"].take();
     for token in tokens.as_array_mut().into_iter().flatten() {
         let heat = token["score"].as_f64().unwrap_or(0.0).clamp(0.0, 1.0);
         token["heat"] = json!((heat * 100.0).round());

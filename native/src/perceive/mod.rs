@@ -1,7 +1,6 @@
 //! `cppo perceive`
 
 mod html;
-mod output;
 mod terminal;
 
 use std::io::IsTerminal;
@@ -10,18 +9,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use cppo::CplConfig;
-use generation::{GenerateOptions, SamplingParams, generate_blocking};
 use gym::{Family, Gym, Split, seen_words};
 use image::RgbImage;
 use perceive::{PerceiveOptions, Perceived, agreement, perceive};
 use processor::{INSTRUCTION, Message, decode};
-use qwen2_5_vl::Prompt;
 use serde_json::json;
+use session::{PerceiveRequest, Pretrained, pieces};
 use trainer::config::load;
-use trainer::pretrained::Pretrained;
 
 use crate::args::ModelArgs;
-use crate::device::Opened;
 use crate::failure::{Failure, about};
 use crate::infer::{print, read_picture};
 use crate::pretrained;
@@ -107,42 +103,37 @@ impl Perceive {
             true => Ok(None),
             false => read_pictures(files).map(Some),
         };
-        let options = PerceiveOptions {
-            removed: given(&self.removed_image)?,
-            preserved: given(&self.preserved_image)?,
-            ..self.options(config)
-        };
         let instructed = match self.plain || self.model.model.is_none() {
             true => question.to_string(),
             false => format!("{question} {INSTRUCTION}"),
         };
-        let messages = [Message::user(pictures.len(), instructed)];
-        let response = match &self.response {
-            Some(text) => loaded.processor.tokenizer.encode(text)?,
-            None => self.generate(&loaded, &device, &messages, &pictures)?,
+        let request = PerceiveRequest {
+            messages: vec![Message::user(pictures.len(), instructed)],
+            response: self.response.clone(),
+            ..self.request(config)
         };
-        if response.is_empty() {
-            return Err(Failure::usage("the response is empty"));
-        }
-        let perceived = pollster::block_on(perceive(
-            &loaded.model,
-            &loaded.processor,
-            &messages,
-            &pictures,
-            &response,
+        let options = PerceiveOptions {
+            removed: given(&self.removed_image)?,
+            preserved: given(&self.preserved_image)?,
+            ..request.options()
+        };
+        let go_on = async || ControlFlow::Continue(());
+        let perceived = pollster::block_on(loaded.perceive(
+            &request,
             &options,
-        ))?;
-        let subject = Subject {
-            question: question.into(),
-            texts: pieces(&loaded, &response),
-            pictures,
-            perceived,
-        };
+            &pictures,
+            device.read_step(),
+            go_on,
+        ))
+        .map_err(Failure::of_session)?;
+        let ids: Vec<u32> = perceived.tokens.iter().map(|token| token.id).collect();
+        let texts = pieces(&loaded.processor.tokenizer, &ids);
+        let subject = Subject { question: question.into(), texts, pictures, perceived };
         if let Some(path) = &self.html {
             html::write(path, &subject, &loaded)?;
         }
         match self.json {
-            true => print(&format!("{}\n", output::json(&subject, &loaded))),
+            true => print(&format!("{}\n", loaded.perceived(&subject.perceived))),
             false => print(&terminal::text(&subject, terminal::Style::detect())),
         }
         Ok(())
@@ -152,47 +143,15 @@ impl Perceive {
         load(None, None, &self.settings).map_err(Failure::usage)
     }
 
-    fn options(&self, config: CplConfig) -> PerceiveOptions {
-        PerceiveOptions {
-            config,
+    fn request(&self, config: CplConfig) -> PerceiveRequest {
+        PerceiveRequest {
+            max_new_tokens: self.max_new_tokens,
             draws: self.draws,
             seed: self.seed,
-            top: self.top_logprobs,
+            top_logprobs: self.top_logprobs,
+            cpl: config,
             ..Default::default()
         }
-    }
-
-    fn generate(
-        &self,
-        loaded: &Pretrained,
-        device: &Opened,
-        messages: &[Message],
-        pictures: &[RgbImage],
-    ) -> Result<Vec<u32>, Failure> {
-        let input = loaded.processor.encode(messages, pictures)?;
-        let prompt = Prompt {
-            input_ids: input.input_ids,
-            pixel_values: input.pixel_values,
-            image_grid_thw: input.image_grid_thw,
-        };
-        let text = &loaded.model.config().text_config;
-        let room = text.max_position_embeddings.saturating_sub(prompt.input_ids.len());
-        let options = GenerateOptions {
-            sampling: SamplingParams::default(),
-            max_new_tokens: self.max_new_tokens.min(room),
-            eos_token_ids: loaded.eos_token_ids(),
-            never_sampled: loaded.processor.never_sampled(text.vocab_size),
-            read_step: device.read_step(),
-            ..Default::default()
-        };
-        let completions =
-            generate_blocking(
-                &loaded.model,
-                &[prompt],
-                &options,
-                |_, _| ControlFlow::Continue(()),
-            )?;
-        Ok(completions[0].tokens.iter().map(|token| token.id).collect())
     }
 
     /// Detected perception tokens against the words that are known to be seen.
@@ -200,7 +159,7 @@ impl Perceive {
         let families = vec![Family::CountColor, Family::CountShape];
         let gym = Gym { families, ..Default::default() };
         let words = seen_words();
-        let options = PerceiveOptions { top: 0, ..self.options(config.clone()) };
+        let options = PerceiveOptions { top: 0, ..self.request(config.clone()).options() };
         let mut tokens = Vec::new();
         for index in 0..items {
             let item = gym.item(Split::Test, index);
@@ -213,7 +172,7 @@ impl Perceive {
                 &response,
                 &PerceiveOptions { seed: self.seed + index, ..options.clone() },
             ))?;
-            let texts = pieces(loaded, &response);
+            let texts = pieces(&loaded.processor.tokenizer, &response);
             let mut start = 0;
             for (token, text) in perceived.tokens.iter().zip(&texts) {
                 let word = start + text.len() - text.trim_start().len();
@@ -249,14 +208,4 @@ impl Perceive {
 
 fn read_pictures(files: &[String]) -> Result<Vec<RgbImage>, Failure> {
     files.iter().map(|path| decode(&read_picture(path)?).map_err(about(path))).collect()
-}
-
-/// The text that each token adds; a character split over tokens stands at its last one.
-fn pieces(loaded: &Pretrained, ids: &[u32]) -> Vec<String> {
-    let mut stream = loaded.processor.tokenizer.decode_stream(false);
-    let mut pieces: Vec<String> = ids.iter().map(|&id| stream.push(id)).collect();
-    if let Some(last) = pieces.last_mut() {
-        last.push_str(&stream.finish());
-    }
-    pieces
 }
