@@ -68,6 +68,9 @@ impl Infer {
         if self.question.trim().is_empty() {
             return Err(Failure::usage("the question is empty"));
         }
+        if self.n == 0 {
+            return Err(Failure::usage("--n is 0, must be 1 or more"));
+        }
         if self.image.iter().filter(|path| *path == "-").count() > 1 {
             return Err(Failure::usage("standard input holds one picture; - was given twice"));
         }
