@@ -1,3 +1,16 @@
 //! cppo in the browser: the portable crates as one WebAssembly module.
+//!
+//! [`Engine`](engine::Engine) is what JavaScript sees; `web/package` wraps it in a worker and types.
 
-pub use {cppo, generation, gym, perceive, processor, qwen2_5_vl};
+#[cfg(target_arch = "wasm32")]
+mod device;
+#[cfg(target_arch = "wasm32")]
+pub mod engine;
+#[cfg(target_arch = "wasm32")]
+mod error;
+#[cfg(target_arch = "wasm32")]
+mod pictures;
+#[cfg(target_arch = "wasm32")]
+mod selftest;
+#[cfg(target_arch = "wasm32")]
+mod turn;

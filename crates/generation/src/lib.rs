@@ -4,8 +4,11 @@
 
 mod config;
 mod generate;
+#[cfg(not(target_arch = "wasm32"))]
 mod head;
+#[cfg(not(target_arch = "wasm32"))]
 mod layers;
+#[cfg(not(target_arch = "wasm32"))]
 mod recording;
 mod sampling;
 mod score;
@@ -14,7 +17,9 @@ pub use config::GenerationConfig;
 #[cfg(not(target_arch = "wasm32"))]
 pub use generate::generate_blocking;
 pub use generate::{Completion, Details, Finish, GenerateError, GenerateOptions, Token, generate};
+#[cfg(not(target_arch = "wasm32"))]
 pub use head::{Divergence, divergence};
+#[cfg(not(target_arch = "wasm32"))]
 pub use recording::{Activations, RecordOptions, Recording, ScoreCotangents};
 pub use sampling::SamplingParams;
 pub use score::{Scores, score, token_scores, top_scores};
