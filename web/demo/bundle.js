@@ -11,6 +11,7 @@ const packageDist = join(dist, "package");
 
 /** What `web/build` makes: engine.js, engine_bg.wasm, and the demo model in model/. */
 const ENGINE_DIR = join(web, "package/dist-engine");
+const ENGINE_FILES = ["engine.js", "engine_bg.wasm"];
 
 const shared = { bundle: true, format: "esm", target: "es2022", minify: true, legalComments: "none", logLevel: "warning" };
 
@@ -27,8 +28,7 @@ async function buildPackage() {
   await build({ ...shared, entryPoints: [source("worker.ts")], outdir: packageDist });
   for (const name of ["package.json", "README.md"]) await cp(join(web, "package", name), join(packageDist, name));
   await cp(join(web, "node_modules/katex/LICENSE"), join(packageDist, "LICENSE-katex"));
-  const engine = ["engine.js", "engine_bg.wasm", "model"];
-  for (const name of engine) {
+  for (const name of [...ENGINE_FILES, "model"]) {
     if (await exists(join(ENGINE_DIR, name))) {
       await cp(join(ENGINE_DIR, name), join(packageDist, name), { recursive: true });
     } else {
@@ -69,7 +69,7 @@ async function buildServiceWorker() {
     ...shared,
     entryPoints: [join(web, "demo/sw.ts")],
     outfile: join(dist, "sw.js"),
-    define: { FILES: JSON.stringify(["./", ...files]), VERSION: JSON.stringify(hash.digest("hex").slice(0, 16)) },
+    define: { FILES: JSON.stringify([...new Set(["./", ...ENGINE_FILES.map((name) => `package/${name}`), ...files])]), VERSION: JSON.stringify(hash.digest("hex").slice(0, 16)) },
   });
 }
 

@@ -150,11 +150,12 @@ export class Conversation {
       if (turn !== this.turn) return;
       this.view.show(this.answer);
       const seconds = (performance.now() - first) / 1000;
-      const speed = count > 1 && seconds > 0 ? `, ${((count - 1) / seconds).toFixed(1)} tokens/s` : "";
+      const speed = count > 1 && seconds > 0 ? `${((count - 1) / seconds).toFixed(1)} tokens/s` : "…";
       byId("stats").hidden = false;
       fillFacts(byId("stats"), [
         ["First token", `${((first - start) / 1000).toFixed(2)} s`],
-        ["Answer", `${count} tokens${speed}`],
+        ["Answer", `${count} tokens`],
+        ["Speed", speed],
       ]);
     };
     for await (const { text } of generation) {
@@ -175,11 +176,11 @@ export class Conversation {
     this.answer = response.text;
     this.view.show(response.text);
     const { timing, usage, finish_reason } = response;
-    const speed = timing.tokens_per_s ? `, ${timing.tokens_per_s.toFixed(1)} tokens/s` : "";
     byId("stats").hidden = false;
     fillFacts(byId("stats"), [
       ["First token", `${timing.first_token_s.toFixed(2)} s`],
-      ["Answer", `${usage.completion_tokens} tokens${speed}`],
+      ["Answer", `${usage.completion_tokens} tokens`],
+      ["Speed", timing.tokens_per_s ? `${timing.tokens_per_s.toFixed(1)} tokens/s` : "too short to tell"],
       ["Picture", `${usage.image_tokens} visual tokens`],
       ["Device", model.device.backend === "webgpu" ? "WebGPU" : "processor"],
     ]);

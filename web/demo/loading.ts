@@ -77,11 +77,7 @@ export class LoadingPanel {
           byId("loading-text").textContent = progressText(progress);
         },
       });
-      // A warning that has been read stays with the facts.
-      byId("loading").hidden = !model.storeError && !this.probed?.problems.length;
-      byId("loading-text").textContent = model.storeError
-        ? `Loaded. ${model.storeError.message}: it will be downloaded again next time. ${model.storeError.hint}`
-        : "Loaded.";
+      this.note(model);
       this.showModel(model);
       this.onModel(model);
     } catch (error) {
@@ -92,6 +88,17 @@ export class LoadingPanel {
         byId("loading-cancel").hidden = true;
       }
     }
+  }
+
+  /** Leaves what speaks against this browser on the page, in one line. */
+  private note({ storeError }: Model): void {
+    const panel = byId("loading");
+    const problems = this.probed?.problems ?? [];
+    panel.hidden = !storeError && problems.length === 0;
+    panel.classList.add("note");
+    byId("loading-text").textContent = storeError
+      ? `${storeError.message}: the model will be downloaded again next time. ${storeError.hint}`
+      : "";
   }
 
   /** Tells device and model, also after a restart. */
@@ -157,6 +164,7 @@ export class LoadingPanel {
 
   private show(): void {
     byId("loading").hidden = false;
+    byId("loading").classList.remove("note");
   }
 
   private hideError(): void {

@@ -51,7 +51,8 @@ export class PicturePanel {
         void this.useBlob(pasted);
       }
     });
-    byId("picture").addEventListener("error", () => this.say("This browser cannot show the picture."));
+    // Once there is an engine, what it says counts.
+    byId("picture").addEventListener("error", () => this.model || this.say("This browser cannot show the picture."));
   }
 
   /** Fills the gallery, and measures the picture that is there. */

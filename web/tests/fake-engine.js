@@ -10,7 +10,7 @@ const settings = {
   response: "<think> top left blue triangle; bottom left red ring. </think> \\boxed{1}",
 };
 
-/** Changes what the engine does; called by the module that the test server makes. */
+/** Changes what the engine does; called in the module that the test server makes of this file. */
 export function configure(changes) {
   Object.assign(settings, changes);
 }

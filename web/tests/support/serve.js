@@ -38,9 +38,8 @@ async function answer(state, request, response) {
   const status = state.refuse.get(path);
   if (status) return void response.writeHead(status).end();
   if (state.fake) {
-    if (path === "/package/engine.js") return send(response, ".js", fakeModule(state.fake));
+    if (path === "/package/engine.js") return send(response, ".js", await fakeModule(state.fake));
     if (path === "/package/engine_bg.wasm") return send(response, ".wasm", "");
-    if (path === "/tests/fake-engine.js") return send(response, ".js", await readFile(join(tests, "fake-engine.js")));
     const name = path.replace(/^\/package\/model\//, "");
     if (state.files[name]) return sendRange(request, response, state.files[name]);
   }
@@ -67,10 +66,8 @@ function sendRange(request, response, bytes) {
   response.end(bytes.subarray(start));
 }
 
-function fakeModule(settings) {
-  return `import init, { configure, Engine } from "/tests/fake-engine.js";
-configure(${JSON.stringify(settings)});
-export { init as default, Engine };`;
+async function fakeModule(settings) {
+  return `${await readFile(join(tests, "fake-engine.js"), "utf8")}\nconfigure(${JSON.stringify(settings)});\n`;
 }
 
 /** A model of two shards with the given bytes, with its manifest. */
