@@ -51,7 +51,10 @@ export class Conversation {
       }
       void this.ask();
     });
-    byId("stop").addEventListener("click", () => this.generation?.abort());
+    byId("stop").addEventListener("click", (event) => {
+      // The second half of a double click on Ask, whose place it takes, stops nothing.
+      if (event.detail <= 1) this.generation?.abort();
+    });
     byId("copy").addEventListener("click", () => void copyText(this.answer, byId("copy")));
     byId("suggestions").append(...SUGGESTIONS.map((text) => {
       const button = make("button", { type: "button", className: "quiet" }, text);

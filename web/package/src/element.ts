@@ -213,7 +213,8 @@ export class CppoVlm extends HTMLElement {
       event.preventDefault();
       void this.ask().catch(() => {});
     });
-    stop.addEventListener("click", () => {
+    stop.addEventListener("click", (event) => {
+      if (event.detail > 1) return; // The second half of a double click on Ask, whose place it takes.
       this.stop();
       this.say("Stopped");
     });

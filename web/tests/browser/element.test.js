@@ -43,7 +43,8 @@ test("two elements answer with one worker and one model, and tell what happens i
     }
   });
   const [first, second] = [page.locator("cppo-vlm").first(), page.locator("cppo-vlm").last()];
-  await Promise.all([first.locator("[part=ask]").click(), second.locator("[part=ask]").click()]);
+  await first.locator("[part=ask]").click();
+  await second.locator("[part=ask]").click();
   await first.locator(".status", { hasText: "6 of 15 tokens come from the picture" }).waitFor();
   await second.locator(".status", { hasText: "9 visual tokens, 15 answered, 42.0 tokens/s" }).waitFor();
   for (const element of [first, second]) assert.equal(await element.locator("[part=boxed]").innerText(), "1");

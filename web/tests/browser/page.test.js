@@ -81,6 +81,12 @@ test("tokens appear as they come, and stop ends them within one", async () => {
   assert.equal(await page.isVisible("#ask"), true);
 });
 
+test("a double click on Ask asks once and stops nothing", async () => {
+  const page = await ready();
+  await page.dblclick("#ask");
+  await page.locator("#status", { hasText: "Answered: 1" }).waitFor();
+});
+
 test("regenerate draws with the next seed, copy copies", async () => {
   const page = await ready("/#temperature=0.7&seed=4&look=0", { serviceWorkers: "block", permissions: ["clipboard-read", "clipboard-write"] });
   await page.click("#ask");
