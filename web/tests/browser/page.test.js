@@ -200,6 +200,31 @@ test("pictures come from files, the clipboard and drops; what is no picture is s
   await page.locator("#picture-info", { hasText: "9 visual tokens" }).waitFor();
 });
 
+test("the camera gives a picture, and is switched off afterwards", async () => {
+  const page = await ready();
+  await page.click("#camera");
+  await page.locator("#snap:enabled").waitFor();
+  assert.deepEqual(await violations(page), []);
+  await page.click("#snap");
+  await page.locator("#picture-info", { hasText: /^640 × 480, seen as 84 × 84/ }).waitFor();
+  assert.equal(await page.evaluate(() => document.querySelector("#video").srcObject), null);
+  await page.click("#camera");
+  await page.click("#camera-close");
+  assert.match(await text(page, "#picture-info"), /^640 × 480/, "closing changes nothing");
+});
+
+test("without WebGPU the page says why it is slow, and works", async () => {
+  const plain = await launch({ webgpu: false });
+  opened = await openPage(plain, server.origin, { serviceWorkers: "block" });
+  const { page } = opened;
+  await page.goto("/");
+  await page.waitForSelector("html[data-ready]");
+  assert.match(await text(page, "#loading"), /offers no WebGPU adapter.*runs on the processor.*hardware acceleration must be on/s);
+  await ask(page);
+  assert.deepEqual(await violations(page), []);
+  await plain.close();
+});
+
 test("after the first visit the page works without a network", async () => {
   const page = await ready("/", {});
   await page.waitForFunction(() => navigator.serviceWorker.ready.then(({ active }) => active?.state === "activated"));

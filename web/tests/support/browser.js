@@ -2,15 +2,17 @@
 import { chromium } from "playwright-core";
 
 const ARGS = [
-  "--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader",
+  "--headless=new", "--no-sandbox", "--disable-dev-shm-usage",
+  // A camera that shows a test picture.
+  "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
 ];
+const SOFTWARE_WEBGPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
 
 /** Starts Chromium with a software WebGPU adapter, or `webgpu: false` without one. */
 export function launch({ webgpu = true } = {}) {
-  const gpu = webgpu ? ARGS : ["--no-sandbox", "--disable-dev-shm-usage", "--disable-features=WebGPU"];
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--headless=new", ...gpu],
+    args: webgpu ? [...ARGS, ...SOFTWARE_WEBGPU] : ARGS,
   });
 }
 
