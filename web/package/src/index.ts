@@ -54,5 +54,6 @@ export { CppoError, type ErrorCode } from "./errors.js";
 export { Generation } from "./generation.js";
 export { LostEvent, Model } from "./model.js";
 export type { GenerateOptions, PerceiveOptions, RestartOptions, Subject } from "./model.js";
-export { probe, type AdapterInfo, type Probe } from "./probe.js";
+export type { AdapterInfo, Probe } from "./problems.js";
+export { probe } from "./probe.js";
 export { clearCache } from "./store.js";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { source } from "../support/source.js";
 
-const { problemsOf } = await source("probe");
+const { problemsOf } = await source("problems");
 
 const needs = { downloadBytes: 2e9, deviceBytes: 3e9, largestBufferBytes: 1.2e8 };
 const adapter = { description: "", software: false, f16: true, maxBufferBytes: 1e9 };
