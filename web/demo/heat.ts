@@ -27,7 +27,7 @@ export class HeatMap {
   private run: AbortController | undefined;
   private turn: Turn | undefined;
   /** ln p of all tokens with a region hidden; the empty key is the whole picture. */
-  private known = new Map<string, number[]>();
+  private known = new Map<string, (number | undefined)[]>();
 
   constructor(
     private readonly canvas: HTMLCanvasElement,
@@ -54,7 +54,7 @@ export class HeatMap {
       const measure = async (region?: Region) => {
         const logprobs = await this.logprobs(turn, perceived, masker, region, run.signal);
         const logprob = logprobs[place];
-        if (logprob === undefined) throw new CppoError("bad-request", "the token that ends the answer has no place in the picture");
+        if (logprob === undefined) throw new CppoError("bad-request", `${name} cannot be measured: it is not part of the answer's text`);
         return logprob;
       };
       const whole = await measure();
@@ -89,7 +89,7 @@ export class HeatMap {
     masker: Masker,
     region: Region | undefined,
     signal: AbortSignal,
-  ): Promise<number[]> {
+  ): Promise<(number | undefined)[]> {
     const key = region ? `${region.x} ${region.y} ${region.side}` : "";
     const known = this.known.get(key);
     if (known) return known;
@@ -103,7 +103,10 @@ export class HeatMap {
       cpl: { removing: same, preserving: same },
       signal,
     });
-    const logprobs = scored.tokens.map(({ logprob }) => logprob);
+    // The text may be cut into other tokens than those that were generated.
+    const logprobs = scored.tokens.map(({ id, logprob }, place) => (
+      perceived.tokens[place]?.id === id ? logprob : undefined
+    ));
     this.known.set(key, logprobs);
     return logprobs;
   }

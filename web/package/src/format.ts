@@ -27,6 +27,6 @@ export function progressText({ phase, loaded, total, cached, rate, eta }: Progre
   if (phase === "engine") return "Starting the engine…";
   if (phase === "ready") return "Ready";
   const amount = `Loading ${bytesText(loaded)} of ${bytesText(total)}`;
-  if (rate <= 0) return cached > 0 ? `${amount} from the cache` : amount;
+  if (rate <= 0) return cached > 0 ? `${amount} from this device` : amount;
   return `${amount}, ${bytesText(rate)}/s${eta === undefined ? "" : `, ${secondsText(eta)} left`}`;
 }

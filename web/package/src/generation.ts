@@ -16,7 +16,7 @@ export class Generation implements AsyncIterable<Token> {
   private readonly stop = new AbortController();
   private readonly tokens: Token[] = [];
   private ended = false;
-  private wake: () => void = () => {};
+  private waiting: (() => void)[] = [];
 
   /** @internal */
   constructor(start: Start, signal?: AbortSignal) {
@@ -49,11 +49,15 @@ export class Generation implements AsyncIterable<Token> {
       for (let next = 0; ; ) {
         if (next < this.tokens.length) yield this.tokens[next++]!;
         else if (this.ended) break;
-        else await new Promise<void>((resolve) => (this.wake = resolve));
+        else await new Promise<void>((resolve) => this.waiting.push(resolve));
       }
       await this.results;
     } finally {
       if (!this.ended) this.abort();
     }
+  }
+
+  private wake(): void {
+    for (const resolve of this.waiting.splice(0)) resolve();
   }
 }

@@ -208,7 +208,7 @@ export interface Progress {
   phase: "engine" | "weights" | "ready";
   loaded: number;
   total: number;
-  /** Of `loaded`, what came from this browser's cache. */
+  /** Of `loaded`, what came from this browser's cache or the user's files. */
   cached: number;
   /** Bytes per second from the network, 0 while unknown. */
   rate: number;

@@ -56,5 +56,5 @@ test("amounts read as people write them", () => {
   for (const [amount, text] of times) assert.equal(secondsText(amount), text);
   const progress = { phase: "weights", loaded: 1e6, total: 4e6, cached: 0, rate: 1e6, eta: 3 };
   assert.equal(progressText(progress), "Loading 1.0 MB of 4.0 MB, 1.0 MB/s, 3 s left");
-  assert.equal(progressText({ ...progress, rate: 0, cached: 1e6 }), "Loading 1.0 MB of 4.0 MB from the cache");
+  assert.equal(progressText({ ...progress, rate: 0, cached: 1e6 }), "Loading 1.0 MB of 4.0 MB from this device");
 });

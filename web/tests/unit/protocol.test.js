@@ -129,6 +129,23 @@ test("a generation gives its tokens to the loop and the whole to result", async 
   assert.deepEqual(await generation.result, { text: "abc" });
 });
 
+test("several readers of a generation all get everything", async () => {
+  const generation = new Generation(async (onToken) => {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    onToken({ index: 0, id: 0, text: "a" });
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    onToken({ index: 0, id: 0, text: "b" });
+    return [{}];
+  });
+  const read = async () => {
+    let text = "";
+    for await (const token of generation) text += token.text;
+    return text;
+  };
+  const late = generation.result.then(read);
+  assert.deepEqual(await Promise.all([read(), read(), late]), ["ab", "ab", "ab"]);
+});
+
 test("leaving the loop stops the generation", async () => {
   let stopped = false;
   const generation = new Generation((onToken, signal) => new Promise((resolve, reject) => {
