@@ -1,7 +1,7 @@
 /** The question and its answer. */
 
 import { CppoError, INSTRUCTION, type Generation, type Model, type Response } from "cppo-web";
-import { AnswerView } from "cppo-web/view";
+import { AnswerView, speedText } from "cppo-web/view";
 import { byId, copyText, fillFacts, make } from "./dom.js";
 import { permalink, whole } from "./settings.js";
 
@@ -153,7 +153,7 @@ export class Conversation {
       if (turn !== this.turn) return;
       this.view.show(this.answer);
       const seconds = (performance.now() - first) / 1000;
-      const speed = count > 1 && seconds > 0 ? `${((count - 1) / seconds).toFixed(1)} tokens/s` : "…";
+      const speed = count > 1 && seconds > 0 ? speedText((count - 1) / seconds) : "…";
       byId("stats").hidden = false;
       fillFacts(byId("stats"), [
         ["First token", `${((first - start) / 1000).toFixed(2)} s`],
@@ -183,7 +183,7 @@ export class Conversation {
     fillFacts(byId("stats"), [
       ["First token", `${timing.first_token_s.toFixed(2)} s`],
       ["Answer", `${usage.completion_tokens} tokens`],
-      ["Speed", timing.tokens_per_s ? `${timing.tokens_per_s.toFixed(1)} tokens/s` : "too short to tell"],
+      ["Speed", timing.tokens_per_s ? speedText(timing.tokens_per_s) : "too short to tell"],
       ["Picture", `${usage.image_tokens} visual tokens`],
       ["Device", model.device.backend === "webgpu" ? "WebGPU" : "processor"],
     ]);

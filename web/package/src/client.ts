@@ -113,21 +113,20 @@ export class WorkerBackend implements Backend {
       if (this.ended) throw this.ended;
       throwIfAborted(signal);
       const id = this.nextId++;
+      try {
+        this.port.postMessage({ id, ...call } as Call);
+      } catch (error) {
+        throw new CppoError("bad-request", `the request is not plain data: ${toCppoError(error).message}`);
+      }
       const abort = () => this.port.postMessage({ id, method: "abort" });
       const done = () => signal?.removeEventListener("abort", abort);
+      signal?.addEventListener("abort", abort, { once: true });
       this.pending.set(id, {
         resolve: (value) => (done(), resolve(value)),
         reject: (error) => (done(), reject(error)),
         onProgress,
         onToken,
       });
-      try {
-        this.port.postMessage({ id, ...call } as Call);
-      } catch (error) {
-        this.pending.delete(id);
-        throw new CppoError("bad-request", `the request is not plain data: ${toCppoError(error).message}`);
-      }
-      signal?.addEventListener("abort", abort, { once: true });
     }) as Promise<T>;
   }
 

@@ -10,7 +10,7 @@ import { AnswerView } from "./answer-view.js";
 import { ELEMENT_CSS } from "./element-style.js";
 import { CppoError, toCppoError } from "./errors.js";
 import type { Locations } from "./index.js";
-import { progressText } from "./format.js";
+import { progressText, speedText } from "./format.js";
 import { acquire, type Lease } from "./shared.js";
 import { TokenView } from "./token-view.js";
 import type { DeviceChoice, ImageInput, ModelSource, Perceived, Progress, Response, Token } from "./types.js";
@@ -191,7 +191,7 @@ export class CppoVlm extends HTMLElement {
     signal.throwIfAborted();
     this.answerView.show(response.text);
     const { timing, usage } = response;
-    const speed = timing.tokens_per_s ? `, ${timing.tokens_per_s.toFixed(1)} tokens/s` : "";
+    const speed = timing.tokens_per_s ? `, ${speedText(timing.tokens_per_s)}` : "";
     const summary = `${usage.image_tokens} visual tokens, ${usage.completion_tokens} answered${speed}`;
     this.say(summary);
     this.emit("answer", response);

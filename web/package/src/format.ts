@@ -22,6 +22,11 @@ export function secondsText(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
+/** Speed with as many figures as mean something. */
+export function speedText(tokensPerSecond: number): string {
+  return `${tokensPerSecond.toFixed(tokensPerSecond < 100 ? 1 : 0)} tokens/s`;
+}
+
 /** Loading in one line. */
 export function progressText({ phase, loaded, total, cached, rate, eta }: Progress): string {
   if (phase === "engine") return "Starting the engine…";

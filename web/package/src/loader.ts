@@ -73,24 +73,19 @@ export async function loadModel(
     onStoreError: (error) => (storeError = error),
   };
   const read = (file: ManifestFile) => readFile(model, file, context);
-  try {
-    const files: Record<string, Uint8Array> = {};
-    await inParallel(manifest.files, stop, async (file) => void (files[file.name] = await read(file)));
-    await receiver.begin(manifest, files);
-    // The engine takes one shard after another; a slot is free again when its shard is with the engine.
-    let turn = Promise.resolve();
-    await inParallel(manifest.shards, stop, async (file) => {
-      const bytes = await read(file);
-      turn = turn.then(() => {
-        throwIfAborted(context.signal);
-        return receiver.shard(file.name, bytes);
-      });
-      await turn;
+  const files: Record<string, Uint8Array> = {};
+  await inParallel(manifest.files, stop, async (file) => void (files[file.name] = await read(file)));
+  await receiver.begin(manifest, files);
+  // The engine takes one shard after another; a slot is free again when its shard is with the engine.
+  let turn = Promise.resolve();
+  await inParallel(manifest.shards, stop, async (file) => {
+    const bytes = await read(file);
+    turn = turn.then(() => {
+      throwIfAborted(context.signal);
+      return receiver.shard(file.name, bytes);
     });
-  } catch (error) {
-    throwIfAborted(signal);
-    throw error;
-  }
+    await turn;
+  });
   onProgress(meter.progress("ready"));
   return { manifest, storeError };
 }

@@ -22,7 +22,7 @@ export const VIEW_CSS = `
 .cppo-candidates th { text-align: start; font-weight: 400; width: 7em; max-width: 7em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .cppo-candidates .chosen th { font-weight: 650; }
 .cppo-candidates td, .cppo-candidates th { padding: .1em .4em .1em 0; }
-.cppo-percent { text-align: end; width: 4.5em; font-variant-numeric: tabular-nums; }
+.cppo-percent { text-align: end; width: 5em; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .cppo-bar span { display: block; height: .6em; border-radius: .3em; width: max(2px, calc(var(--share) * 100%)); background: var(--cppo-faint); }
 .chosen .cppo-bar span { background: var(--cppo-accent); }
 .cppo-think { color: var(--cppo-faint); margin-bottom: .5em; }

@@ -70,19 +70,19 @@ async function fakeModule(settings) {
   return `${await readFile(join(tests, "fake-engine.js"), "utf8")}\nconfigure(${JSON.stringify(settings)});\n`;
 }
 
-/** A model of two shards with the given bytes, with its manifest. */
-export function fakeModel({ shardBytes = 100_000, name = "demo" } = {}) {
+/** A model of random sense, with its manifest. */
+export function fakeModel({ shards: count = 2, shardBytes = 100_000, name = "demo" } = {}) {
   const files = { "config.json": Buffer.from("{}"), "tokenizer.json": Buffer.from("{}") };
   const shards = {};
-  for (let shard = 1; shard <= 2; shard++) {
-    shards[`model-0000${shard}-of-00002.safetensors`] = Buffer.alloc(shardBytes, shard);
+  for (let shard = 1; shard <= count; shard++) {
+    shards[`model-0000${shard}-of-0000${count}.safetensors`] = Buffer.alloc(shardBytes, shard);
   }
   const entry = ([file, bytes]) => ({ name: file, bytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") });
   const manifest = {
     format: "cppo-web-1", name, dtype: "f32", parameters: 927456,
     files: Object.entries(files).map(entry),
     shards: Object.entries(shards).map(entry),
-    requirements: { download_bytes: 2 * shardBytes + 4, device_bytes: 1_000_000, largest_buffer_bytes: 100_000 },
+    requirements: { download_bytes: count * shardBytes + 4, device_bytes: 1_000_000, largest_buffer_bytes: 100_000 },
   };
   return { ...files, ...shards, "manifest.json": Buffer.from(JSON.stringify(manifest)) };
 }
