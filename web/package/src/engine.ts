@@ -23,6 +23,8 @@ export interface Engine {
   gymItem(family: string, index: number): GymItem;
   selftest(): Promise<SelftestResult>;
   unload(): void;
+  /** Settles when the device is lost; undefined for the CPU. */
+  lost?(): Promise<string> | undefined;
 }
 
 export interface EngineModule {

@@ -14,6 +14,8 @@ export class LocalBackend implements Backend {
   private engine: Engine | undefined;
   private ended: CppoError | undefined;
   private queue: Promise<unknown> = Promise.resolve();
+  /** Rejects when the device is lost, which what is being computed may never notice. */
+  private gone: Promise<never> = new Promise(() => {});
 
   /** @param surroundings network and store, the browser's unless given */
   constructor(private readonly surroundings?: Surroundings) {}
@@ -25,15 +27,15 @@ export class LocalBackend implements Backend {
       onProgress?.({ phase: "engine", loaded: 0, total: 0, cached: 0, rate: 0 });
       const surroundings = this.surroundings ?? { fetch: fetch.bind(globalThis), store: await openStore() };
       const engine = await openEngine(request);
+      this.watch(engine);
       throwIfAborted(signal);
       const receiver = {
         begin: engine.begin.bind(engine),
         shard: engine.addShard.bind(engine),
       };
       try {
-        const { manifest, storeError } = await loadModel(
-          request.model, receiver, surroundings, onProgress, signal,
-        );
+        const loading = loadModel(request.model, receiver, surroundings, onProgress, signal);
+        const { manifest, storeError } = await Promise.race([loading, this.gone]);
         const info = engine.finish();
         this.engine = engine;
         return { manifest, info, device: engine.device(), storeError };
@@ -92,8 +94,19 @@ export class LocalBackend implements Backend {
   private call<T>(task: (engine: Engine) => T | Promise<T>, signal?: AbortSignal): Promise<T> {
     return this.inTurn(signal, async () => {
       if (!this.engine) throw new CppoError("bad-request", "no model is loaded");
-      return task(this.engine);
+      return Promise.race([task(this.engine), this.gone]);
     });
+  }
+
+  private watch(engine: Engine): void {
+    const lost = engine.lost?.();
+    if (!lost) return;
+    this.gone = lost.then((message) => {
+      const error = new CppoError("device-lost", message || "the GPU was taken away");
+      this.terminate(error);
+      throw error;
+    });
+    this.gone.catch(() => {});
   }
 
   /** The engine does one thing at a time. */
