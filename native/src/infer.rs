@@ -88,7 +88,8 @@ impl Infer {
         let (loaded, device) = pretrained::load(&self.model, show)?;
         let mut timing = Timing { load: start.elapsed().as_secs_f64(), ..Default::default() };
 
-        let question = match self.plain {
+        // The demo model thinks without being told to.
+        let question = match self.plain || self.model.model.is_none() {
             true => self.question.clone(),
             false => format!("{} {INSTRUCTION}", self.question),
         };

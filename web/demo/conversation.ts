@@ -15,8 +15,6 @@ export interface Turn {
   /** As the model got it, with its instruction. */
   question: string;
   response: Response;
-  /** Whether the likeliest tokens were taken. */
-  greedy: boolean;
 }
 
 export class Conversation {
@@ -126,7 +124,7 @@ export class Conversation {
       if (!response) return;
       this.finish(response, model);
       if (response.finish_reason !== "cancelled" && byId<HTMLInputElement>("look").checked) {
-        this.onTurn({ model, image, question, response, greedy: temperature === 0 });
+        this.onTurn({ model, image, question, response });
       }
     } catch (error) {
       if (turn !== this.turn) return;

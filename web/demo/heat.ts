@@ -27,7 +27,7 @@ export class HeatMap {
   private run: AbortController | undefined;
   private turn: Turn | undefined;
   /** ln p of all tokens with a region hidden; the empty key is the whole picture. */
-  private known = new Map<string, (number | undefined)[]>();
+  private known = new Map<string, number[]>();
 
   constructor(
     private readonly canvas: HTMLCanvasElement,
@@ -51,12 +51,8 @@ export class HeatMap {
     try {
       const masker = await Masker.open(turn.image);
       const drops = new Map<Region, number>();
-      const measure = async (region?: Region) => {
-        const logprobs = await this.logprobs(turn, perceived, masker, region, run.signal);
-        const logprob = logprobs[place];
-        if (logprob === undefined) throw new CppoError("bad-request", `${name} cannot be measured: it is not part of the answer's text`);
-        return logprob;
-      };
+      const measure = async (region?: Region) =>
+        (await this.logprobs(turn, perceived, masker, region, run.signal))[place]!;
       const whole = await measure();
       let round = grid();
       for (let refinement = 0; ; refinement++) {
@@ -89,7 +85,7 @@ export class HeatMap {
     masker: Masker,
     region: Region | undefined,
     signal: AbortSignal,
-  ): Promise<(number | undefined)[]> {
+  ): Promise<number[]> {
     const key = region ? `${region.x} ${region.y} ${region.side}` : "";
     const known = this.known.get(key);
     if (known) return known;
@@ -97,16 +93,13 @@ export class HeatMap {
     const scored = await turn.model.perceive({
       question: turn.question,
       image: await masker.hide(region),
-      response: perceived.text,
+      response_ids: perceived.tokens.map(({ id }) => id),
       draws: 1,
       top_logprobs: 0,
       cpl: { removing: same, preserving: same },
       signal,
     });
-    // The text may be cut into other tokens than those that were generated.
-    const logprobs = scored.tokens.map(({ id, logprob }, place) => (
-      perceived.tokens[place]?.id === id ? logprob : undefined
-    ));
+    const logprobs = scored.tokens.map(({ logprob }) => logprob);
     this.known.set(key, logprobs);
     return logprobs;
   }

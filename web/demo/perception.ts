@@ -105,8 +105,7 @@ export class PerceptionPanel {
     return {
       question: turn.question,
       image: turn.image,
-      // A greedy answer is generated again, with the tokens that end it; others are given as text.
-      ...(turn.greedy ? { max_new_tokens: whole("length", 256) } : { response: turn.response.text }),
+      response_ids: turn.response.tokens.map(({ id }) => id),
       draws: whole("draws", 4),
       seed: whole("seed", 0),
       ...(removing && { cpl: { removing: [removing] } }),

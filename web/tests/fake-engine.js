@@ -107,9 +107,9 @@ export class Engine {
       await pause();
       fail("perceive", 0);
       if (signal?.aborted) throw error("aborted", "stopped");
-      const response = request.response ?? settings.response;
+      const { response_ids: ids, response = settings.response } = request;
       const blank = request.cpl?.removing?.[0]?.kind === "blank";
-      const tokens = wordsOf(response).map((text, place) => {
+      const tokens = wordsOf(response).slice(0, ids?.length).map((text, place) => {
         const shift = SEEN.test(text) ? (blank ? 1.5 : 0.5 + place / 100) : place % 3 ? 0.01 : -0.05;
         const entropy = 0.1;
         const removed = entropy + shift;

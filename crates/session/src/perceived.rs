@@ -21,6 +21,8 @@ pub struct PerceiveRequest {
     pub messages: Vec<Message>,
     /// The response; the likeliest one unless given.
     pub response: Option<String>,
+    /// The response as token ids, in place of text.
+    pub response_ids: Option<Vec<u32>>,
     /// Longest response to generate, in tokens.
     pub max_new_tokens: usize,
     /// Perturbed pictures of each kind to average over.
@@ -38,6 +40,7 @@ impl Default for PerceiveRequest {
         Self {
             messages: Vec::new(),
             response: None,
+            response_ids: None,
             max_new_tokens: 512,
             draws: 4,
             seed: 0,
@@ -78,9 +81,10 @@ impl Pretrained {
         read_step: usize,
         mut go_on: impl AsyncFnMut() -> ControlFlow<()>,
     ) -> Result<Perceived, SessionError> {
-        let response = match &request.response {
-            Some(text) => self.processor.tokenizer.encode(text)?,
-            None => {
+        let response = match (&request.response, &request.response_ids) {
+            (_, Some(ids)) => ids.clone(),
+            (Some(text), None) => self.processor.tokenizer.encode(text)?,
+            (None, None) => {
                 let prompt = self.prompt(&request.messages, pictures)?;
                 let asked = Request {
                     max_new_tokens: Some(request.max_new_tokens),

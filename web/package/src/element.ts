@@ -197,7 +197,7 @@ export class CppoVlm extends HTMLElement {
     this.emit("answer", response);
     if (!this.perceive) return response;
     this.say("Looking again without the picture's information…");
-    const perceived = await model.perceive({ ...subject, signal });
+    const perceived = await model.perceive({ ...subject, response_ids: response.tokens.map(({ id }) => id), signal });
     signal.throwIfAborted();
     this.parts.tokens.hidden = false;
     this.tokenView.show(perceived.tokens);

@@ -127,6 +127,8 @@ export interface PerceiveRequest {
   messages: Message[];
   /** The response to look at; generated greedily where it is missing. */
   response?: string;
+  /** The response as token ids, in place of text. */
+  response_ids?: number[];
   max_new_tokens?: number;
   /** Perturbed pictures of each kind to average over. */
   draws?: number;
