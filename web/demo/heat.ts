@@ -3,7 +3,7 @@
  * then again in finer pieces where hiding cost the token the most probability.
  */
 
-import { CppoError, type Perceived } from "cppo-web";
+import type { Perceived } from "cppo-web";
 import { visible } from "cppo-web/view";
 import type { Turn } from "./conversation.js";
 
