@@ -30,6 +30,20 @@ extern "C" {
     fn now() -> f64;
 }
 
+unsafe extern "C" {
+    /// Runs the constructors of static values, which the compiler of GPU kernels registers itself by.
+    fn __wasm_call_ctors();
+}
+
+/// Runs once when the module is there.
+#[wasm_bindgen(start)]
+fn start() {
+    // SAFETY: the linker defines it, and nothing else calls it. Were it not called here, the linker
+    // would call it at each call from JavaScript.
+    unsafe { __wasm_call_ctors() };
+    console_error_panic_hook::set_once();
+}
+
 /// What the engine reads of an exported folder's `manifest.json`.
 #[derive(Deserialize)]
 struct Manifest {
@@ -98,7 +112,6 @@ struct ImageInfo {
 impl Engine {
     /// Opens a device: `auto`, `webgpu` or `cpu`.
     pub async fn open(device: String) -> Result<Engine, JsValue> {
-        console_error_panic_hook::set_once();
         let turns = Turns::new().ok_or_else(|| Failure::new("panic", "no MessageChannel"))?;
         Ok(Self {
             opened: Opened::open(&device).await?,
