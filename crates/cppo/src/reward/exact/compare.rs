@@ -64,6 +64,7 @@ fn ordered(left: &Value<'_>, right: &Value<'_>, unordered: bool) -> Option<&'sta
             Value::Inequality { sides: other, signs: other_signs },
         ) => inequalities((sides, signs), (other, other_signs)),
         (Value::Inequality { .. } | Value::Set(_), Value::Intervals(_) | Value::Tuple { .. })
+        | (Value::List(_), Value::Intervals(_))
         | (Value::Tuple { .. }, Value::Intervals(_))
         | (Value::Intervals(_), Value::Intervals(_)) => {
             are_same(&left.as_intervals()?, &right.as_intervals()?).then_some("same interval")
@@ -105,13 +106,10 @@ fn ordered(left: &Value<'_>, right: &Value<'_>, unordered: bool) -> Option<&'sta
                 || "cm".contains(*other_open) && "([⟨".contains(*open);
             brackets.then(|| in_order(items, others, unordered))?
         }
-        (Value::Ratio(parts), Value::Ratio(others)) => ratios(parts, others),
-        (Value::Ratio(parts), Value::Quantity(quantity)) => {
-            let [part, whole] = parts.as_slice() else { return None };
+        (Value::Ratio(ratio), Value::Ratio(other)) => ratio.is_same(other).then_some("same ratio"),
+        (Value::Ratio(ratio), Value::Quantity(quantity)) => {
             quantity.unit.is_none().then_some(())?;
-            let factors = vec![part.value.clone(), whole.value.clone().recip()];
-            let quotient = Number { value: Expression::product(factors), ..part.clone() };
-            quotient.same(&quantity.number).map(|_| "same ratio")
+            ratio.quotient()?.same(&quantity.number).map(|_| "same ratio")
         }
         (Value::Shape(shape), Value::Shape(other)) => shape.is_same(other).then_some("same figure"),
         (Value::Shape(shape), Value::Quantity(quantity)) => {
@@ -231,19 +229,6 @@ fn augments(
         }
     }
     false
-}
-
-/// Parts that are in the same proportions.
-fn ratios(parts: &[Number<'_>], others: &[Number<'_>]) -> Option<&'static str> {
-    (parts.len() == others.len()).then_some(())?;
-    let ([first, rest @ ..], [other_first, other_rest @ ..]) = (parts, others) else { return None };
-    let zero = Number::exact(Expression::integer(0));
-    let proportional = rest.iter().zip(other_rest).all(|(part, other)| {
-        part.scaled(&other_first.value).same(&other.scaled(&first.value)).is_some()
-    });
-    let vanishes = |part: &Number<'_>| part.same(&zero).is_some();
-    let zeros = parts.iter().zip(others).all(|(part, other)| vanishes(part) == vanishes(other));
-    (proportional && zeros).then_some("same ratio")
 }
 
 type Chain<'c, 'a> = (&'c [Expression<'a>], &'c [char]);

@@ -1,17 +1,11 @@
 //! Reads tokens as an expression.
 
-use std::borrow::Cow;
-
 use super::super::symbolic::{Expression, Function, Rational};
-use super::names::{Name, is_greek, name};
 use super::number::literal;
 use super::token::{Kind, Token};
 
 /// Brackets, arguments and exponents nested deeper are not read.
 const MAX_DEPTH: usize = 48;
-
-/// Words of so many letters are no products of letters.
-const WORD: usize = 4;
 
 /// An expression, and whether it holds no decimal fraction.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,30 +26,31 @@ pub(super) fn formula<'a>(tokens: &[Token<'a>], upper: bool) -> Option<Formula<'
     (parser.place == tokens.len()).then_some(Formula { value, exact: parser.exact })
 }
 
-struct Parser<'a> {
-    tokens: Vec<Token<'a>>,
-    place: usize,
+/// Reads an expression from left to right.
+pub(super) struct Parser<'a> {
+    pub tokens: Vec<Token<'a>>,
+    pub place: usize,
     depth: usize,
     exact: bool,
     upper: bool,
 }
 
 impl<'a> Parser<'a> {
-    fn peek(&self) -> Option<Token<'a>> {
+    pub fn peek(&self) -> Option<Token<'a>> {
         self.tokens.get(self.place).copied()
     }
 
-    fn kind(&self) -> Option<Kind<'a>> {
+    pub fn kind(&self) -> Option<Kind<'a>> {
         self.peek().map(|token| token.kind)
     }
 
-    fn take(&mut self, sign: char) -> bool {
+    pub fn take(&mut self, sign: char) -> bool {
         let taken = self.peek().is_some_and(|token| token.is(sign));
         self.place += usize::from(taken);
         taken
     }
 
-    fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+    pub fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         self.depth += 1;
         (self.depth <= MAX_DEPTH).then_some(())?;
         let read = read(self)?;
@@ -108,7 +103,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A power with signs before it, which bind less tightly.
-    fn signed(&mut self) -> Option<Expression<'a>> {
+    pub fn signed(&mut self) -> Option<Expression<'a>> {
         let mut negative = false;
         while let Some(Kind::Sign(sign @ ('+' | '-' | '±' | '∓'))) = self.kind() {
             negative ^= match sign {
@@ -123,7 +118,7 @@ impl<'a> Parser<'a> {
         Some(if negative { power.negated() } else { power })
     }
 
-    fn power(&mut self) -> Option<Expression<'a>> {
+    pub fn power(&mut self) -> Option<Expression<'a>> {
         let base = self.postfix()?;
         if !self.take('^') {
             return Some(base);
@@ -133,7 +128,7 @@ impl<'a> Parser<'a> {
         Some(if self.take('!') { factorial(power) } else { power })
     }
 
-    fn exponent(&mut self) -> Option<Expression<'a>> {
+    pub fn exponent(&mut self) -> Option<Expression<'a>> {
         self.deeper(Self::signed)
     }
 
@@ -142,7 +137,7 @@ impl<'a> Parser<'a> {
         loop {
             if self.take('!') {
                 value = factorial(value);
-            } else if self.take('°') {
+            } else if self.take('°') || self.take_degrees() {
                 let degree = Expression::Number(Rational::new(1, 180)?);
                 value = Expression::product(vec![value, degree, Expression::Pi]);
             } else if self.take('%') {
@@ -154,7 +149,13 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn primary(&mut self) -> Option<Expression<'a>> {
+    fn take_degrees(&mut self) -> bool {
+        let degrees = matches!(self.kind(), Some(Kind::Word("degrees" | "degree" | "deg")));
+        self.place += usize::from(degrees);
+        degrees
+    }
+
+    pub fn primary(&mut self) -> Option<Expression<'a>> {
         match self.kind()? {
             Kind::Number(text) => self.number(text),
             Kind::Word(word) => self.word(word),
@@ -184,7 +185,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn between(&mut self, close: char) -> Option<Expression<'a>> {
+    pub fn between(&mut self, close: char) -> Option<Expression<'a>> {
         self.place += 1;
         let inner = self.deeper(Self::sum)?;
         self.take(close).then_some(inner)
@@ -205,12 +206,25 @@ impl<'a> Parser<'a> {
     fn number(&mut self, text: &'a str) -> Option<Expression<'a>> {
         self.place += 1;
         let (value, decimal) = literal(text)?;
+        if let Some(repetend) = self.repetend() {
+            return repeating(text, repetend);
+        }
         self.exact &= decimal.is_none();
         if decimal.is_none() && (self.is_plain_fraction() || self.is_spaced_fraction()) {
             let numerator = self.factor_of_fraction()?;
             return Some(Expression::sum(vec![value, numerator]));
         }
         Some(value)
+    }
+
+    /// The digits under a bar.
+    fn repetend(&mut self) -> Option<&'a str> {
+        let [bar, open, digits, close, ..] = self.tokens.get(self.place..)? else { return None };
+        let Kind::Number(repetend) = digits.kind else { return None };
+        let barred = bar.kind == Kind::Command("overline") || bar.kind == Kind::Command("bar");
+        (barred && open.is('{') && close.is('}')).then_some(())?;
+        self.place += 4;
+        Some(repetend)
     }
 
     /// Whether `\frac` of two whole numbers comes next.
@@ -253,175 +267,6 @@ impl<'a> Parser<'a> {
         parts.push(denominator);
         Some(Expression::product(parts))
     }
-
-    /// A function with its argument, a constant, or the next letter of a word.
-    fn word(&mut self, word: &'a str) -> Option<Expression<'a>> {
-        word.is_ascii().then_some(())?;
-        if let Some(name) = name(word) {
-            self.place += 1;
-            return self.named(name);
-        }
-        if is_greek(word) {
-            self.place += 1;
-            return self.symbol(word);
-        }
-        for prefix in ["sin", "cos", "tan", "log", "ln", "sqrt", "pi"] {
-            if let Some(rest) = word.strip_prefix(prefix).filter(|rest| rest.len() == 1) {
-                self.replace(Kind::Word(rest));
-                return self.named(name(prefix)?);
-            }
-        }
-        let capital = word.bytes().all(|byte| byte.is_ascii_uppercase());
-        (word.len() < WORD || capital).then_some(())?;
-        let (letter, rest) = word.split_at(1);
-        if rest.is_empty() {
-            self.place += 1;
-            return match letter {
-                "e" => Some(Expression::E),
-                "i" => Some(Expression::Radical { primes: Vec::new(), negative: true }),
-                _ => self.symbol(letter),
-            };
-        }
-        self.replace(Kind::Word(rest));
-        Some(match letter {
-            "e" => Expression::E,
-            "i" => Expression::Radical { primes: Vec::new(), negative: true },
-            _ => Expression::Symbol(letter.into()),
-        })
-    }
-
-    fn replace(&mut self, kind: Kind<'a>) {
-        self.tokens[self.place].kind = kind;
-        self.tokens[self.place].spaced = false;
-    }
-
-    /// A letter with its primes and its index.
-    fn symbol(&mut self, letter: &'a str) -> Option<Expression<'a>> {
-        let mut name = Cow::Borrowed(letter);
-        while self.take('\'') {
-            name.to_mut().push('\'');
-        }
-        if self.take('_') {
-            name.to_mut().push('_');
-            let index = self.spelled()?;
-            name.to_mut().push_str(&index);
-        }
-        Some(Expression::Symbol(name))
-    }
-
-    /// The next token or group as text.
-    fn spelled(&mut self) -> Option<String> {
-        let mut text = String::new();
-        let mut open = 0usize;
-        loop {
-            match self.kind()? {
-                Kind::Sign('{') => open += 1,
-                Kind::Sign('}') => open = open.checked_sub(1)?,
-                Kind::Sign(sign) => text.push(sign),
-                Kind::Number(part) | Kind::Word(part) | Kind::Command(part) => text.push_str(part),
-                Kind::Begin(_) | Kind::End => return None,
-            }
-            self.place += 1;
-            if open == 0 {
-                return Some(text);
-            }
-        }
-    }
-
-    fn command(&mut self, command: &'a str) -> Option<Expression<'a>> {
-        if let Some(name) = name(command) {
-            return self.named(name);
-        }
-        if is_greek(command) {
-            return self.symbol(command);
-        }
-        match command {
-            "frac" | "dfrac" | "tfrac" | "cfrac" | "nicefrac" | "sfrac" => {
-                let numerator = self.argument()?;
-                Some(Expression::product(vec![numerator, self.argument()?.recip()]))
-            }
-            "binom" | "dbinom" | "tbinom" => {
-                let (above, below) = (self.argument()?, self.argument()?);
-                binomial(&above, &below)
-            }
-            "vec" | "hat" | "bar" | "tilde" | "overline" | "overrightarrow" | "widehat"
-            | "overleftrightarrow" | "ell" | "hbar" | "mathscr" | "mathfrak" => {
-                let text = match command {
-                    "ell" | "hbar" => String::new(),
-                    _ => self.spelled()?,
-                };
-                Some(Expression::Symbol(format!("{command} {text}").into()))
-            }
-            _ => None,
-        }
-    }
-
-    /// A group, or one digit, letter or command.
-    fn argument(&mut self) -> Option<Expression<'a>> {
-        if let Some(Kind::Number(text)) = self.kind()
-            && text.len() > 1
-            && text.bytes().all(|byte| byte.is_ascii_digit())
-        {
-            let (digit, rest) = text.split_at(1);
-            self.replace(Kind::Number(rest));
-            return Some(literal(digit)?.0);
-        }
-        self.deeper(Self::primary)
-    }
-
-    fn named(&mut self, name: Name) -> Option<Expression<'a>> {
-        match name {
-            Name::Pi => return Some(Expression::Pi),
-            Name::Root => return self.root(),
-            _ => {}
-        }
-        let base = match self.take('_') {
-            true => Some(self.argument()?),
-            false => None,
-        };
-        let exponent = match self.take('^') {
-            true => Some(self.exponent()?),
-            false => None,
-        };
-        let inverse = matches!(&exponent, Some(exponent) if *exponent == Expression::integer(-1));
-        let argument = self.deeper(Self::operand)?;
-        let value = name.apply(argument, base, inverse)?;
-        Some(match exponent {
-            Some(exponent) if !inverse => power(value, exponent),
-            _ => value,
-        })
-    }
-
-    /// What a function is applied to: brackets, or all factors up to the next function.
-    fn operand(&mut self) -> Option<Expression<'a>> {
-        if let Some(Kind::Sign('(' | '[' | '{' | '|')) = self.kind() {
-            return self.primary();
-        }
-        let mut factors = vec![self.signed()?];
-        loop {
-            let next = match self.kind() {
-                Some(Kind::Word(word)) => name(word).is_none_or(|name| name.is_value()),
-                Some(Kind::Command(command)) => {
-                    command != "over" && name(command).is_none_or(|name| name.is_value())
-                }
-                _ => false,
-            };
-            if !next {
-                return Some(Expression::product(factors));
-            }
-            factors.push(self.power()?);
-        }
-    }
-
-    /// A root whose sign is read.
-    fn root(&mut self) -> Option<Expression<'a>> {
-        let degree = match self.peek().is_some_and(|token| token.is('[')) {
-            true => self.between(']')?,
-            false => Expression::integer(2),
-        };
-        let argument = self.deeper(Self::primary)?;
-        Some(power(argument, degree.recip()))
-    }
 }
 
 fn function<'a>(function: Function, argument: Expression<'a>) -> Expression<'a> {
@@ -434,7 +279,7 @@ fn factorial(argument: Expression<'_>) -> Expression<'_> {
 }
 
 /// A power; fractional exponents of odd denominator take the real root.
-fn power<'a>(base: Expression<'a>, exponent: Expression<'a>) -> Expression<'a> {
+pub(super) fn power<'a>(base: Expression<'a>, exponent: Expression<'a>) -> Expression<'a> {
     let Expression::Number(number) = exponent else { return Expression::power(base, exponent) };
     let numerator = i64::try_from(number.numerator()).ok().map(Expression::integer);
     match (number.denominator(), numerator) {
@@ -454,7 +299,22 @@ fn raised<'a>(base: Expression<'a>, exponent: Expression<'a>) -> Expression<'a> 
     }
 }
 
-fn binomial<'a>(above: &Expression<'a>, below: &Expression<'a>) -> Option<Expression<'a>> {
+/// A decimal whose last digits repeat without end, as in `0.1\overline{6}`.
+fn repeating<'a>(text: &str, repetend: &str) -> Option<Expression<'a>> {
+    let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    (digits(fraction) && digits(repetend)).then_some(())?;
+    let ten = Rational::integer(10);
+    let scale = ten.pow(repetend.len().try_into().ok()?)?.add(Rational::integer(-1))?;
+    let scale = scale.mul(ten.pow(fraction.len().try_into().ok()?)?)?;
+    let tail = Rational::integer(repetend.parse().ok()?).mul(scale.recip()?)?;
+    Some(Expression::sum(vec![literal(text)?.0, Expression::Number(tail)]))
+}
+
+pub(super) fn binomial<'a>(
+    above: &Expression<'a>,
+    below: &Expression<'a>,
+) -> Option<Expression<'a>> {
     let (Expression::Number(above), Expression::Number(below)) = (above, below) else {
         return None;
     };
@@ -519,6 +379,8 @@ mod tests {
             ("10^{10^{10}}", "100^{5*10^9}"),
             ("25%", "1/4"),
             ("sinx", "\\sin{x}"),
+            ("0.1\\overline{6}", "1/6"),
+            ("sin(30 degrees)", "0.5"),
         ];
         for (left, right) in pairs {
             assert!(agree(left, right), "{left} = {right}");

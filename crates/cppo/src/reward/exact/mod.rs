@@ -7,9 +7,11 @@ mod compare;
 mod extract;
 mod formula;
 mod interval;
+mod letters;
 mod names;
 mod number;
 mod plain;
+mod proportion;
 mod read;
 mod relation;
 mod shape;
@@ -43,7 +45,8 @@ const MAX_BYTES: usize = 1024;
 /// - **Units** may be missing in one answer; else both must measure the same, and are converted:
 ///   `5 cm` is `5` and `0.05 m`, but not `5 m` or `5 cm^2`. `25%` is `25` and `0.25`; `60°` is `60`
 ///   and `\pi/3`. A noun that is counted is a unit as well.
-/// - **Ratios** are reduced; one of two parts is its quotient.
+/// - **Ratios** are reduced; one of two parts is its quotient. Two times of day, `4:20` and `2:10`,
+///   are not.
 /// - **Options** are equal by letter, of either case, and by text where both have one. A text
 ///   also equals an option's text.
 /// - **Figures**: `AB` is `BA`, `∠ABC` is `∠CBA`, triangles have any order, polygons go around.
@@ -80,7 +83,7 @@ impl<'a> Answer<'a> {
     fn read(text: &'a str) -> Self {
         let text = text.trim();
         let text = extract::last_box(text).unwrap_or(text);
-        let text = extract::after_lead(text).unwrap_or(text);
+        let text = extract::after_lead(text).unwrap_or(text).trim_matches('*');
         if text.is_empty() {
             return Self::Empty;
         }
@@ -156,7 +159,7 @@ mod tests {
             ("\\sqrt{12}", "3.464", true, "correctly rounded", "2*sqrt(3)", "433/125"),
             ("x<3", "3>x", true, "same normal form", "x < 3", "x < 3"),
             ("(1,2)", "[1,2]", false, "different", "(1, 2)", "[1, 2]"),
-            ("5 cm", "5", true, "equal but for a missing unit", "5 (1/100)*m", "5"),
+            ("5 cm", "5", true, "equal but for a missing unit", "1/20 m", "5"),
             ("", "5", false, "empty answer", "", "5"),
         ];
         for (given, truth, correct, rule, answer, expected) in cases {

@@ -57,6 +57,11 @@ impl<'a> Number<'a> {
     /// value, or differ by 1e-9 of their size where one is a decimal or irrational, or one is a
     /// decimal of three or more significant digits and the other, which is no decimal, rounds to it.
     pub fn same(&self, other: &Self) -> Option<&'static str> {
+        if let (Expression::Number(here), Expression::Number(there)) = (&self.value, &other.value)
+            && (here == there || self.exact && other.exact)
+        {
+            return (here == there).then_some("equal value");
+        }
         let verdict = exactly(&self.value, &other.value);
         if verdict == Some(true) {
             return Some("equal value");

@@ -4,6 +4,7 @@ use super::super::symbolic::Expression;
 use super::interval::Interval;
 use super::names::name;
 use super::number::Number;
+use super::proportion::Ratio;
 use super::relation::{combined, relation, set, set_operation};
 use super::shape::Shape;
 use super::split::{enclosed, split};
@@ -28,7 +29,7 @@ pub(super) fn value<'a>(tokens: &[Token<'a>], depth: usize) -> Value<'a> {
         .or_else(|| several(tokens, depth))
         .or_else(|| set_operation(tokens, depth))
         .or_else(|| relation(tokens, depth))
-        .or_else(|| ratio(tokens))
+        .or_else(|| Ratio::read(tokens))
         .or_else(|| bracketed(tokens, depth))
         .or_else(|| matrix(tokens, depth))
         .or_else(|| Shape::read(tokens).map(Value::Shape))
@@ -129,13 +130,6 @@ fn elements<'a>(
         .collect()
 }
 
-fn ratio<'a>(tokens: &[Token<'a>]) -> Option<Value<'a>> {
-    let separates = |token: Token<'a>| token.is(':') || token.kind == Kind::Word("to");
-    let parts = split(tokens, separates);
-    (parts.len() > 1).then_some(())?;
-    parts.iter().map(|part| Number::read(part, true)).collect::<Option<_>>().map(Value::Ratio)
-}
-
 fn bracketed<'a>(tokens: &[Token<'a>], depth: usize) -> Option<Value<'a>> {
     let (open, inner, close) = enclosed(tokens)?;
     let several = split(inner, |token| token.is(',') || token.is(';')).len() > 1;
@@ -159,13 +153,17 @@ fn bracketed<'a>(tokens: &[Token<'a>], depth: usize) -> Option<Value<'a>> {
 fn matrix<'a>(tokens: &[Token<'a>], depth: usize) -> Option<Value<'a>> {
     let tokens = match enclosed(tokens) {
         Some(('(' | '[', inner, ')' | ']')) => inner,
-        _ => tokens,
+        // The brace of a system of equations stays open.
+        _ => match tokens {
+            [brace, rest @ ..] if brace.is('⦃') => rest,
+            _ => tokens,
+        },
     };
     let [Token { kind: Kind::Begin(name), .. }, inner @ .., Token { kind: Kind::End, .. }] = tokens
     else {
         return None;
     };
-    ["matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array"]
+    ["matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array", "cases", "aligned"]
         .contains(name)
         .then_some(())?;
     let rows = split(inner, |token| token.is('↵'));
@@ -179,6 +177,12 @@ fn matrix<'a>(tokens: &[Token<'a>], depth: usize) -> Option<Value<'a>> {
         .collect();
     let width = rows.first()?.len();
     rows.iter().all(|row| row.len() == width).then_some(())?;
+    let relates = |cell: &Value<'_>| {
+        matches!(cell, Value::Assignment { .. } | Value::Equation(_) | Value::Inequality { .. })
+    };
+    if width == 1 && rows.iter().flatten().all(relates) {
+        return Some(Value::List(rows.into_iter().flatten().collect()));
+    }
     Some(match rows.len() == 1 || width == 1 {
         true => tuple('c', rows.into_iter().flatten().collect()),
         false => tuple('m', rows.into_iter().map(|row| tuple('m', row)).collect()),

@@ -162,7 +162,8 @@ impl<'a> Lexer<'a> {
         if (1..=3).contains(&end) {
             end = self.thousands(end);
         }
-        if bytes.get(end) == Some(&b'.') && digits(end + 1) > 0 {
+        let bar = |from: usize| self.rest[from..].starts_with("\\overline");
+        if bytes.get(end) == Some(&b'.') && (digits(end + 1) > 0 || bar(end + 1)) {
             end += 1 + digits(end + 1);
         }
         if let Some(b'e' | b'E') = bytes.get(end) {

@@ -25,7 +25,7 @@ impl Unit {
     pub fn factors<'a>(&self, other: &Self) -> Option<[Expression<'a>; 2]> {
         match (self, other) {
             (
-                Self::Measure { dimension, factor, pi, .. },
+                Self::Measure { dimension, factor, pi },
                 Self::Measure { dimension: other_dimension, factor: other, pi: other_pi, .. },
             ) => (dimension == other_dimension)
                 .then(|| [measure(*factor, *pi), measure(*other, *other_pi)]),
@@ -39,24 +39,24 @@ impl Unit {
     /// What a number with this unit is without one: a hundredth of percent, radians of degrees.
     pub fn pure<'a>(&self) -> Option<Expression<'a>> {
         match self {
-            Self::Measure { dimension, factor, pi, .. } if *dimension == base(14) => {
+            Self::Measure { dimension, factor, pi } if *dimension == base(14) => {
                 Some(measure(factor.mul(Rational::new(1, 100)?)?, *pi))
             }
-            Self::Measure { dimension, factor, pi, .. } if *dimension == base(6) => {
+            Self::Measure { dimension, factor, pi } if *dimension == base(6) => {
                 Some(measure(factor.mul(Rational::new(1, 180)?)?, *pi + 1))
             }
             _ => None,
         }
     }
 
-    pub fn normal(&self) -> String {
+    /// The unit's factor and the name of its base units.
+    pub fn normal<'a>(&self) -> (Expression<'a>, String) {
         const BASES: [&str; 15] =
             ["m", "kg", "s", "A", "K", "mol", "°", "°C", "°F", "$", "€", "£", "¥", "byte", "%"];
         match self {
-            Self::Noun(noun) => noun.clone(),
-            Self::Measure { dimension, factor, pi, .. } => {
-                let scale = measure(*factor, *pi).normal();
-                let mut parts = if scale == "1" { Vec::new() } else { vec![format!("({scale})")] };
+            Self::Noun(noun) => (Expression::integer(1), noun.clone()),
+            Self::Measure { dimension, factor, pi } => {
+                let mut parts = Vec::new();
                 for (base, exponent) in BASES.iter().zip(dimension) {
                     match exponent {
                         0 => {}
@@ -64,7 +64,7 @@ impl Unit {
                         _ => parts.push(format!("{base}^{exponent}")),
                     }
                 }
-                parts.join("*")
+                (measure(*factor, *pi), parts.join("*"))
             }
         }
     }
@@ -215,9 +215,8 @@ fn noun(tokens: &[Token<'_>]) -> Option<Option<Unit>> {
 /// Whether a word is no product of letters.
 pub(super) fn is_noun(word: &str) -> bool {
     let vowel = |char: char| "aeiou".contains(char);
-    name(word).is_none()
-        && !is_greek(word)
-        && (word.len() > 3 || word.len() == 3 && word.contains(vowel) && word != "abc")
+    let known = ["infinity", "abc"].contains(&word) || name(word).is_some();
+    !known && !is_greek(word) && (word.len() > 3 || word.len() == 3 && word.contains(vowel))
 }
 
 /// Base units, factor and power of pi of a unit's name.

@@ -3,6 +3,8 @@
 use super::super::symbolic::Expression;
 use super::interval::{self, Interval};
 use super::number::Number;
+use super::proportion::Ratio;
+use super::relation::combined;
 use super::shape::Shape;
 use super::unit::Unit;
 
@@ -44,7 +46,7 @@ pub(super) enum Value<'a> {
         items: Vec<Value<'a>>,
     },
     Intervals(Vec<Interval<'a>>),
-    Ratio(Vec<Number<'a>>),
+    Ratio(Ratio<'a>),
     /// An expression that is 0.
     Equation(Expression<'a>),
     /// Two figures in a relation that has no direction.
@@ -106,6 +108,14 @@ impl<'a> Value<'a> {
                     high: high.as_number()?.clone(),
                     high_open: *close == ')',
                 }])
+            }
+            Self::List(items) => {
+                // Conditions hold together, unless they cannot.
+                let of = |all| match combined(items, all) {
+                    Some(Value::Intervals(intervals)) => Some(intervals),
+                    _ => None,
+                };
+                of(true).filter(|both| !both.is_empty()).or_else(|| of(false))
             }
             Self::Inequality { .. } => self.solved().map(|(_, intervals)| intervals),
             _ => None,
@@ -182,17 +192,17 @@ impl<'a> Value<'a> {
                 format!("{open}{}{close}", items.join(", "))
             }
             Self::Intervals(intervals) => interval::normal(intervals),
-            Self::Ratio(parts) => {
-                let parts: Vec<String> = parts.iter().map(|part| part.value.normal()).collect();
-                parts.join(":")
-            }
+            Self::Ratio(ratio) => ratio.normal(),
             Self::Equation(difference) => format!("{} = 0", difference.normal()),
             Self::Relation { sign, sides } => sorted(sides).join(&format!(" {sign} ")),
             Self::Shape(shape) => shape.normal(),
             Self::Truth(truth) => if *truth { "yes" } else { "no" }.into(),
             Self::Quantity(quantity) => match &quantity.unit {
                 None => quantity.number.value.normal(),
-                Some(unit) => format!("{} {}", quantity.number.value.normal(), unit.normal()),
+                Some(unit) => {
+                    let (factor, name) = unit.normal();
+                    format!("{} {name}", quantity.number.scaled(&factor).value.normal())
+                }
             },
             Self::Text(text) => text.clone(),
         }
