@@ -113,12 +113,12 @@ fn sentence(text: &str) -> &str {
 
 fn last_number_or_letter(text: &str) -> Option<&str> {
     let bytes = text.as_bytes();
-    let end = (0..bytes.len()).rev().find_map(|place| {
+    let end = (0..bytes.len()).rev().find(|&place| {
         let option = place > 1
             && bytes[place] == b')'
             && bytes[place - 1].is_ascii_uppercase()
             && bytes[place - 2] == b'(';
-        (option || bytes[place].is_ascii_digit()).then_some(place)
+        option || bytes[place].is_ascii_digit()
     })?;
     if bytes[end] == b')' {
         return Some(&text[end - 1..end]);
