@@ -19,6 +19,10 @@ impl<'a> Parser<'a> {
             self.place += 1;
             return self.named(name);
         }
+        if ["frac", "dfrac", "tfrac"].contains(&word) {
+            self.place += 1;
+            return self.command(word);
+        }
         if word == "infinity" || word == "oo" {
             self.place += 1;
             return Some(Expression::Symbol("∞".into()));

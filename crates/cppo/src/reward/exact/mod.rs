@@ -83,7 +83,9 @@ impl<'a> Answer<'a> {
     fn read(text: &'a str) -> Self {
         let text = text.trim();
         let text = extract::last_box(text).unwrap_or(text);
-        let text = extract::after_lead(text).unwrap_or(text).trim_matches('*');
+        let text = extract::after_lead(text).unwrap_or(text);
+        let bold = text.strip_prefix("**").and_then(|text| text.strip_suffix("**"));
+        let text = bold.filter(|text| !text.trim().is_empty()).unwrap_or(text);
         if text.is_empty() {
             return Self::Empty;
         }

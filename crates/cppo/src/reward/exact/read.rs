@@ -106,7 +106,12 @@ fn several<'a>(tokens: &[Token<'a>], depth: usize) -> Option<Value<'a>> {
     if items.len() < 2 {
         return items.into_iter().next();
     }
-    let text = items.iter().all(|item| matches!(item, Value::Text(_)));
+    // Commas part clauses as well.
+    let clause = |item: &Value<'_>| match item {
+        Value::Text(text) => text.split(' ').nth(2).is_some(),
+        _ => false,
+    };
+    let text = items.iter().all(|item| matches!(item, Value::Text(_))) && items.iter().any(clause);
     (!text).then_some(Value::List(items))
 }
 
@@ -131,6 +136,14 @@ fn elements<'a>(
 }
 
 fn bracketed<'a>(tokens: &[Token<'a>], depth: usize) -> Option<Value<'a>> {
+    // A point with its name.
+    if let [Token { kind: Kind::Word(name), .. }, point @ ..] = tokens
+        && name.len() == 1
+        && let Some(right @ Value::Tuple { .. }) = bracketed(point, depth + 1)
+    {
+        let (name, right) = ((*name).to_owned(), Box::new(right));
+        return Some(Value::Assignment { name, left: None, right });
+    }
     let (open, inner, close) = enclosed(tokens)?;
     let several = split(inner, |token| token.is(',') || token.is(';')).len() > 1;
     match (open, close) {

@@ -114,6 +114,9 @@ pub(super) fn normal(tokens: &[Token<'_>]) -> String {
 /// The letter of an option and the text behind it: `B. 12`, `(B) 12`, `option B`, `B)`.
 pub(super) fn option(text: &str) -> Option<(char, &str)> {
     let mut rest = text.trim();
+    let texts = ["\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{"];
+    let opened = texts.iter().find_map(|text| rest.strip_prefix(text));
+    rest = opened.unwrap_or(rest).trim_start();
     let mut named = false;
     for name in ["option ", "choice ", "answer "] {
         if rest.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)) {
@@ -137,9 +140,13 @@ pub(super) fn option(text: &str) -> Option<(char, &str)> {
         None => return None,
     };
     // `(a)(b)` and `(A)+1` are expressions; a lone `(a)` is one as well.
-    let behind = after.trim();
-    let apart = after.starts_with(char::is_whitespace) && !behind.starts_with(is_operator);
-    (apart || behind.is_empty() && (named || bracket.is_none()))
+    let mut behind = after.trim();
+    if opened.is_some() {
+        behind = behind.strip_prefix('}').or(behind.strip_suffix('}'))?.trim();
+    }
+    let apart = (after.starts_with(char::is_whitespace) || opened.is_some())
+        && !behind.starts_with(is_operator);
+    (apart && !behind.is_empty() || behind.is_empty() && (named || bracket.is_none()))
         .then_some((letter.to_ascii_uppercase(), behind))
 }
 
@@ -175,6 +182,9 @@ mod tests {
             ("option (c)", Some(('C', ""))),
             ("B.", Some(('B', ""))),
             ("D: none of these", Some(('D', "none of these"))),
+            ("\\text{B. } 12", Some(('B', "12"))),
+            ("\\textbf{(B) 12}", Some(('B', "12"))),
+            ("\\text{B}", None),
             ("A", None),
             ("(A)", None),
             ("(a)(b)", None),

@@ -284,6 +284,7 @@ const TABLE: &[Row] = &[
     ("month months", TIME, 2_629_800, 1),
     ("A amp amps ampere amperes", &[(3, 1)], 1, 1),
     ("mA milliampere milliamperes", &[(3, 1)], 1, 1000),
+    ("C coulomb coulombs", &[(2, 1), (3, 1)], 1, 1),
     ("K kelvin kelvins", &[(4, 1)], 1, 1),
     ("mol mole moles", &[(5, 1)], 1, 1),
     ("degree degrees deg", &[(6, 1)], 1, 1),
