@@ -51,6 +51,10 @@ fn responses_are_scored_in_order() {
         assert_eq!(found["answer"], *answer);
         assert_eq!(found.as_object().unwrap().len(), 4);
     }
+    let exact = lines(&score(&["--grader", "exact", "--explain"], input.as_bytes()));
+    assert_eq!(exact[1]["explain"]["verdict"]["rule"], "same normal form");
+    assert_eq!(exact[3]["answer"], "four");
+    assert_eq!(exact[3]["accuracy"], 1.0);
     let explained = lines(&score(&["--explain"], input.as_bytes()));
     assert_eq!(explained[3]["explain"]["accuracy"], "there is no \\boxed{}");
     assert_eq!(explained[0]["explain"]["format"], "as required");

@@ -4,8 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 
 use clap::Args;
-use cppo::reward::{Grader, Reward, RewardConfig, reward};
-use serde::de::IntoDeserializer;
+use cppo::reward::{Grader, Reward, RewardConfig, Verdict, reward};
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, json};
 
@@ -20,14 +19,9 @@ pub struct Score {
     /// Say what decided about accuracy and format
     #[arg(long)]
     explain: bool,
-    /// Who judges the answer: mathruler
-    #[arg(long, default_value = "mathruler", value_parser = grader)]
+    /// Who judges the answer: mathruler, as verl does, or exact, by meaning
+    #[arg(long, default_value = "mathruler")]
     grader: Grader,
-}
-
-fn grader(name: &str) -> Result<Grader, String> {
-    let read = Grader::deserialize(name.into_deserializer());
-    read.map_err(|error: serde::de::value::Error| error.to_string())
 }
 
 impl Score {
@@ -102,8 +96,9 @@ impl Score {
         };
         let reward = reward(&asked.response, &truth, config);
         let explain = self.explain.then(|| Explanation {
-            accuracy: about_accuracy(&reward, &asked.response, &truth),
+            accuracy: about_accuracy(&reward, &asked.response, &truth, self.grader),
             format: about_format(&reward, &asked.response),
+            verdict: reward.answer.as_deref().map(|answer| self.grader.grade(answer, &truth)),
         });
         Ok(serde_json::to_writer(output, &Scored { reward, explain })?)
     }
@@ -139,6 +134,9 @@ struct Scored {
 struct Explanation {
     accuracy: String,
     format: &'static str,
+    /// Normal forms and the rule that decided; absent without an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<Verdict>,
 }
 
 fn read(line: &[u8]) -> Result<Asked<'_>, String> {
@@ -150,8 +148,9 @@ fn read(line: &[u8]) -> Result<Asked<'_>, String> {
     })
 }
 
-fn about_accuracy(reward: &Reward, response: &str, truth: &str) -> String {
+fn about_accuracy(reward: &Reward, response: &str, truth: &str, grader: Grader) -> String {
     match &reward.answer {
+        None if grader == Grader::Exact => "there is no answer".into(),
         None if response.contains("\\boxed{") => "the last \\boxed{ is not closed".into(),
         None => "there is no \\boxed{}".into(),
         Some(answer) if answer.is_empty() => "the last \\boxed{} is empty".into(),
@@ -177,9 +176,9 @@ fn about_format(reward: &Reward, response: &str) -> &'static str {
 mod tests {
     use super::*;
 
-    fn scored(input: &[u8], explain: bool) -> (String, (u64, u64)) {
+    fn scored(input: &[u8], explain: bool, grader: Grader) -> (String, (u64, u64)) {
         let mut output = Vec::new();
-        let score = Score { explain, grader: Grader::Mathruler };
+        let score = Score { explain, grader };
         let counts = score.score(&mut BufReader::new(input), &mut output).unwrap();
         (String::from_utf8(output).unwrap(), counts)
     }
@@ -205,9 +204,26 @@ mod tests {
         for (response, accuracy, format) in cases {
             let line = json!({"response": response, "answer": 4}).to_string();
             let found: serde_json::Value =
-                serde_json::from_str(&scored(line.as_bytes(), true).0).unwrap();
-            assert_eq!(found["explain"], json!({"accuracy": accuracy, "format": format}));
+                serde_json::from_str(&scored(line.as_bytes(), true, Grader::Mathruler).0).unwrap();
+            assert_eq!(found["explain"]["accuracy"], accuracy);
+            assert_eq!(found["explain"]["format"], format);
+            assert_eq!(found["explain"].get("verdict").is_some(), !found["answer"].is_null());
         }
+    }
+
+    #[test]
+    fn verdicts_are_explained() {
+        let line = json!({"response": "\\boxed{5 cm}", "answer": "0.05 m"}).to_string();
+        let verdict = |grader| {
+            let text = scored(line.as_bytes(), true, grader).0;
+            serde_json::from_str::<serde_json::Value>(&text).unwrap()["explain"]["verdict"].clone()
+        };
+        let expected = json!({
+            "correct": true, "rule": "same normal form", "answer": "1/20 m", "truth": "1/20 m"
+        });
+        assert_eq!(verdict(Grader::Exact), expected);
+        assert_eq!(verdict(Grader::Mathruler)["correct"], false);
+        assert_eq!(verdict(Grader::Mathruler)["rule"], "different");
     }
 
     #[test]
@@ -215,7 +231,7 @@ mod tests {
         let mut input = b"{\"response\": \"".to_vec();
         input.resize((1 << 26) + 10, b'x');
         input.extend(b"\n{\"response\": \"\\\\boxed{1}\", \"answer\": 1}\n");
-        let (text, counts) = scored(&input, false);
+        let (text, counts) = scored(&input, false, Grader::Mathruler);
         assert_eq!(counts, (2, 1));
         let lines: Vec<_> = text.lines().collect();
         assert!(lines[0].contains("longer than 67108864 bytes"), "{}", lines[0]);

@@ -1,13 +1,17 @@
 //! Verifiable rewards: answer format and accuracy.
 
 mod boxed;
+mod exact;
 mod format;
 mod mathruler;
 mod symbolic;
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 pub use boxed::extract_boxed_content;
+pub use exact::extract_answer;
 pub use format::follows_format;
 pub use mathruler::grade;
 
@@ -31,18 +35,59 @@ impl Default for RewardConfig {
 
 /// Judges whether an answer equals the ground truth.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "lowercase")]
 pub enum Grader {
-    /// The verdicts of the Python package mathruler, see [`grade`].
+    /// The verdicts of the Python package mathruler, see [`grade`]: for training as verl does.
     #[default]
     Mathruler,
+    /// Answers of the same meaning are the same: for evaluation.
+    Exact,
+}
+
+/// A judgement of an answer and its reason.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Verdict {
+    /// The answer is right.
+    pub correct: bool,
+    /// What decided.
+    pub rule: &'static str,
+    /// The answer's normal form.
+    pub answer: String,
+    /// The ground truth's normal form.
+    pub truth: String,
 }
 
 impl Grader {
-    /// Whether `given` answers as `truth` does.
-    pub fn grade(self, given: &str, truth: &str) -> bool {
+    /// Whether an answer equals the ground truth, and why.
+    pub fn grade(&self, answer: &str, truth: &str) -> Verdict {
         match self {
-            Self::Mathruler => grade(given, truth),
+            Self::Mathruler => mathruler::verdict(answer, truth),
+            Self::Exact => exact::grade(answer, truth),
+        }
+    }
+
+    /// The answer of a response: [`extract_boxed_content`] or [`extract_answer`].
+    pub fn extract<'a>(&self, response: &'a str) -> Option<&'a str> {
+        match self {
+            Self::Mathruler => extract_boxed_content(response),
+            Self::Exact => extract_answer(response),
+        }
+    }
+}
+
+/// No grader has this name.
+#[derive(Debug, thiserror::Error)]
+#[error("no grader is called {0:?}; there are mathruler and exact")]
+pub struct UnknownGrader(String);
+
+impl FromStr for Grader {
+    type Err = UnknownGrader;
+
+    fn from_str(name: &str) -> Result<Self, UnknownGrader> {
+        match name {
+            "mathruler" => Ok(Self::Mathruler),
+            "exact" => Ok(Self::Exact),
+            _ => Err(UnknownGrader(name.to_owned())),
         }
     }
 }
@@ -56,17 +101,18 @@ pub struct Reward {
     pub accuracy: f32,
     /// 1 where the response has the required format, else 0.
     pub format: f32,
-    /// Content of the last `\boxed{…}`.
+    /// The answer that was judged, see [`Grader::extract`].
     pub answer: Option<String>,
 }
 
 /// Rewards a response, decoded without special tokens, against the ground truth (verl's `geo3k`).
 ///
-/// A response without a box, or with an empty one, never scores accuracy.
+/// A response without an answer, or with an empty one, never scores accuracy; for mathruler the
+/// answer is always in a box.
 pub fn reward(response: &str, truth: &str, config: &RewardConfig) -> Reward {
-    let answer = extract_boxed_content(response);
-    let right =
-        answer.is_some_and(|answer| !answer.is_empty() && config.grader.grade(answer, truth));
+    let answer = config.grader.extract(response);
+    let right = answer
+        .is_some_and(|answer| !answer.is_empty() && config.grader.grade(answer, truth).correct);
     let accuracy = f32::from(u8::from(right));
     let format = f32::from(u8::from(follows_format(response)));
     Reward {
@@ -115,6 +161,28 @@ mod tests {
         assert_eq!(config.unwrap().accuracy_weight, 1.0);
         assert!(read(r#"{"accuracy": 1}"#).is_err());
         assert!(read(r#"{"grader": "oracle"}"#).is_err());
+        for grader in [Grader::Mathruler, Grader::Exact] {
+            let name = serde_json::to_string(&grader).unwrap();
+            assert_eq!(name.trim_matches('"').parse::<Grader>().unwrap(), grader);
+        }
+        assert!(
+            "oracle".parse::<Grader>().unwrap_err().to_string().contains("mathruler and exact")
+        );
+    }
+
+    #[test]
+    fn the_exact_grader_reads_prose_and_meaning() {
+        let config = RewardConfig { grader: Grader::Exact, ..RewardConfig::default() };
+        let cases = [
+            ("<think></think>\\boxed{2/4}", "\\frac12", 1.0),
+            ("The answer is 5 cm.", "5", 1.0),
+            ("The answer is 6 cm.", "5", 0.0),
+            ("\\boxed{}", "", 0.0),
+            ("None", "\\boxed{3}", 0.0),
+        ];
+        for (response, truth, accuracy) in cases {
+            assert_eq!(reward(response, truth, &config).accuracy, accuracy, "{response}");
+        }
     }
 
     proptest! {

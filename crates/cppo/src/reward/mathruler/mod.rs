@@ -6,7 +6,7 @@ mod number;
 mod prm800k;
 mod symbols;
 
-use super::symbolic;
+use super::{Verdict, symbolic};
 
 /// Longer answers are compared as normalised strings only.
 const MAX_BYTES: usize = 1024;
@@ -22,14 +22,24 @@ const MAX_BYTES: usize = 1024;
 /// Where sympy rounds, this is exact (`0.1+0.2` is `0.3`). Takes time linear in the answers,
 /// and answers above 1024 bytes are compared as normalised strings only.
 pub fn grade(given: &str, truth: &str) -> bool {
-    if hendrycks::normalize(given) == hendrycks::normalize(truth) {
-        return true;
+    verdict(given, truth).correct
+}
+
+/// [`grade`] with the step that decided; normal forms are those of the last step.
+pub(super) fn verdict(given: &str, truth: &str) -> Verdict {
+    let (answer, expected) = (hendrycks::normalize(given), hendrycks::normalize(truth));
+    if answer == expected {
+        let rule = "same string as MATH normalises it";
+        return Verdict { correct: true, rule, answer, truth: expected };
     }
-    let (given, truth) = (prm800k::normalize(given), prm800k::normalize(truth));
-    given == truth
-        || !given.is_empty()
-            && given.len().max(truth.len()) <= MAX_BYTES
-            && elements_agree(&given, &truth)
+    let (answer, truth) = (prm800k::normalize(given), prm800k::normalize(truth));
+    let rule = if answer == truth {
+        Some("same string as PRM800K normalises it")
+    } else {
+        let readable = !answer.is_empty() && answer.len().max(truth.len()) <= MAX_BYTES;
+        (readable && elements_agree(&answer, &truth)).then_some("symbolically equal elements")
+    };
+    Verdict { correct: rule.is_some(), rule: rule.unwrap_or("different"), answer, truth }
 }
 
 fn elements_agree(given: &str, truth: &str) -> bool {

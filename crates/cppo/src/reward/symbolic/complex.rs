@@ -1,35 +1,46 @@
 //! Numeric identity testing in complex floating point, for what has no exact form.
 
 use super::evaluate::Domain;
+use super::function::Function;
 use super::rational::Rational;
 
 /// A complex number.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Complex {
-    real: f64,
-    imaginary: f64,
+pub(in crate::reward) struct Complex {
+    pub real: f64,
+    pub imaginary: f64,
 }
 
 /// The complex numbers, with principal values.
 pub(super) struct Numeric {
     /// Tells the values of symbols at one point from those at another.
     pub point: u64,
+    /// Symbols have real values, of either sign.
+    pub real: bool,
 }
 
 const RELATIVE_TOLERANCE: f64 = 1e-11;
 
 impl Complex {
-    fn size(self) -> f64 {
+    pub fn size(self) -> f64 {
         self.real.hypot(self.imaginary)
     }
 
     /// Whether both are finite and equal up to rounding.
     pub fn is_near(self, other: Self) -> bool {
-        let distance = (self.real - other.real).hypot(self.imaginary - other.imaginary);
-        distance <= RELATIVE_TOLERANCE * self.size().min(other.size())
+        self.is_within(RELATIVE_TOLERANCE, other)
     }
 
-    fn exp(self) -> Self {
+    /// Whether both are finite and differ by `tolerance` times the smaller one's size at most.
+    pub fn is_within(self, tolerance: f64, other: Self) -> bool {
+        self.distance(other) <= tolerance * self.size().min(other.size())
+    }
+
+    pub fn distance(self, other: Self) -> f64 {
+        (self.real - other.real).hypot(self.imaginary - other.imaginary)
+    }
+
+    pub fn exp(self) -> Self {
         let (sine, cosine) = self.imaginary.sin_cos();
         let size = self.real.exp();
         Self { real: size * cosine, imaginary: size * sine }
@@ -47,17 +58,24 @@ impl Domain for Numeric {
         Some(Complex { real: value.to_f64(), imaginary: 0.0 })
     }
 
-    /// Sizes between 0.5 and 1.5 in any direction.
+    /// Sizes between 0.5 and 1.5 in any direction, or to both sides of 0.
     fn symbol(&self, seed: u64) -> Complex {
         let mixed = mix(seed ^ self.point);
         let fraction = |bits: u64| bits as u32 as f64 / f64::from(u32::MAX);
         let (sine, cosine) = (fraction(mixed) * std::f64::consts::TAU).sin_cos();
         let size = 0.5 + fraction(mixed >> 32);
+        if self.real {
+            return Complex { real: size.copysign(cosine), imaginary: 0.0 };
+        }
         Complex { real: size * cosine, imaginary: size * sine }
     }
 
     fn pi(&self) -> Complex {
         Complex { real: std::f64::consts::PI, imaginary: 0.0 }
+    }
+
+    fn e(&self) -> Complex {
+        Complex { real: std::f64::consts::E, imaginary: 0.0 }
     }
 
     fn add(&self, left: Complex, right: Complex) -> Complex {
@@ -102,6 +120,10 @@ impl Domain for Numeric {
     fn power(&self, base: Complex, exponent: Complex) -> Option<Complex> {
         (base.size() > 0.0).then(|| self.mul(exponent, base.ln()).exp())
     }
+
+    fn function(&self, function: Function, value: Complex) -> Option<Complex> {
+        function.evaluate(value)
+    }
 }
 
 /// Spreads the bits of a seed (the finalizer of splitmix64).
@@ -115,7 +137,7 @@ pub(super) fn mix(seed: u64) -> u64 {
 mod tests {
     use super::*;
 
-    const FIELD: Numeric = Numeric { point: 1 };
+    const FIELD: Numeric = Numeric { point: 1, real: false };
 
     #[test]
     fn roots_powers_and_logarithms_agree() {

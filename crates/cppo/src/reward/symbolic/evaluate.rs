@@ -2,6 +2,7 @@
 
 use super::complex::mix;
 use super::expression::Expression;
+use super::function::Function;
 use super::rational::Rational;
 
 /// A field in which expressions have values; `None` where an operation has none.
@@ -15,6 +16,10 @@ pub(super) trait Domain {
     fn pi(&self) -> Self::Value {
         self.symbol(mix(u64::MAX))
     }
+    /// As an unknown, like pi.
+    fn e(&self) -> Self::Value {
+        self.symbol(mix(u64::MAX - 1))
+    }
     fn add(&self, left: Self::Value, right: Self::Value) -> Self::Value;
     fn mul(&self, left: Self::Value, right: Self::Value) -> Self::Value;
     fn recip(&self, value: Self::Value) -> Option<Self::Value>;
@@ -23,6 +28,7 @@ pub(super) trait Domain {
     fn sqrt(&self, value: Self::Value) -> Option<Self::Value>;
     fn ln(&self, value: Self::Value) -> Option<Self::Value>;
     fn power(&self, base: Self::Value, exponent: Self::Value) -> Option<Self::Value>;
+    fn function(&self, function: Function, value: Self::Value) -> Option<Self::Value>;
 }
 
 /// Evaluates in time linear in the expression.
@@ -31,6 +37,7 @@ pub(super) fn evaluate<D: Domain>(field: &D, expression: &Expression<'_>) -> Opt
     match expression {
         Expression::Number(number) => field.number(*number),
         Expression::Pi => Some(field.pi()),
+        Expression::E => Some(field.e()),
         Expression::Symbol(name) => {
             Some(field.symbol(name.bytes().fold(0, |seed, byte| mix(seed + 1 + u64::from(byte)))))
         }
@@ -46,13 +53,16 @@ pub(super) fn evaluate<D: Domain>(field: &D, expression: &Expression<'_>) -> Opt
         Expression::Power(base, exponent) => {
             let base = value(base)?;
             match &**exponent {
-                Expression::Number(number) => integer_power(field, base, number.to_integer()?),
+                Expression::Number(number) if number.denominator() == 1 => {
+                    integer_power(field, base, number.to_integer()?)
+                }
                 exponent => field.power(base, value(exponent)?),
             }
         }
         Expression::Radical { primes, negative } => Some(field.radical(primes, *negative)),
         Expression::Sqrt(argument) => field.sqrt(value(argument)?),
         Expression::Ln(argument) => field.ln(value(argument)?),
+        Expression::Function(function, argument) => field.function(*function, value(argument)?),
     }
 }
 

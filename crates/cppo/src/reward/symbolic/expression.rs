@@ -1,5 +1,8 @@
 //! Expressions, with constants folded as they are built.
 
+use std::borrow::Cow;
+
+use super::function::Function;
 use super::rational::Rational;
 
 /// Primes up to this size are divided out of what stands under a root.
@@ -7,10 +10,11 @@ const TRIAL_DIVISORS: u64 = 1000;
 
 /// An expression in named symbols, pi and exact numbers.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Expression<'a> {
+pub(in crate::reward) enum Expression<'a> {
     Number(Rational),
     Pi,
-    Symbol(&'a str),
+    E,
+    Symbol(Cow<'a, str>),
     Sum(Vec<Expression<'a>>),
     Product(Vec<Expression<'a>>),
     Power(Box<Expression<'a>>, Box<Expression<'a>>),
@@ -21,6 +25,7 @@ pub(super) enum Expression<'a> {
     },
     Sqrt(Box<Expression<'a>>),
     Ln(Box<Expression<'a>>),
+    Function(Function, Box<Expression<'a>>),
 }
 
 use Expression::{Ln, Number, Power, Product, Radical, Sqrt, Sum};

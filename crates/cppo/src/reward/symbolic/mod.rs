@@ -8,14 +8,20 @@
 mod complex;
 mod evaluate;
 mod expression;
+mod function;
+mod identity;
 mod modular;
+mod normal;
 mod parser;
 mod rational;
 
 use complex::Numeric;
 use evaluate::evaluate;
-use expression::Expression;
-use modular::{Modular, PRIMES};
+
+pub(super) use expression::Expression;
+pub(super) use function::Function;
+pub(super) use identity::{approximate, exactly, nearly, ratio};
+pub(super) use rational::Rational;
 
 /// Identities that fail on one side of a branch cut hold at up to 3 in 4 points.
 const POINTS: u64 = 32;
@@ -30,24 +36,16 @@ pub(super) fn equal(left: &str, right: &str) -> bool {
     let (Some(left_value), Some(right_value)) = (parser::parse(left), parser::parse(right)) else {
         return false;
     };
-    for prime in PRIMES {
-        let field = Modular { prime };
-        match (evaluate(&field, &left_value), evaluate(&field, &right_value)) {
-            (Some(left), Some(right)) if left == right => {}
-            (Some(_), Some(_)) => return false,
-            _ => {
-                return !has_long_decimals(left)
-                    && !has_long_decimals(right)
-                    && nearly_equal(&left_value, &right_value);
-            }
-        }
-    }
-    true
+    exactly(&left_value, &right_value).unwrap_or_else(|| {
+        !has_long_decimals(left)
+            && !has_long_decimals(right)
+            && nearly_equal(&left_value, &right_value)
+    })
 }
 
 fn nearly_equal(left: &Expression<'_>, right: &Expression<'_>) -> bool {
     (1..=POINTS).all(|point| {
-        let field = Numeric { point };
+        let field = Numeric { point, real: false };
         match (evaluate(&field, left), evaluate(&field, right)) {
             (Some(left), Some(right)) => left.is_near(right),
             _ => false,

@@ -1,6 +1,8 @@
 //! Exact identity testing: arithmetic modulo a prime, with a square root of every integer.
 
+use super::complex::mix;
 use super::evaluate::Domain;
+use super::function::Function;
 use super::rational::Rational;
 
 /// Primes of the form 4n + 3, so that -1 has no root and serves to build the others.
@@ -16,6 +18,8 @@ pub(super) struct Residue {
 /// The field of residues modulo `prime`, extended by i.
 pub(super) struct Modular {
     pub prime: u64,
+    /// Tells the values of symbols at one point from those at another.
+    pub point: u64,
 }
 
 impl Modular {
@@ -58,12 +62,24 @@ impl Domain for Modular {
     fn number(&self, value: Rational) -> Option<Residue> {
         let prime = i128::from(self.prime);
         let part = |value: i128| value.rem_euclid(prime) as u64;
+        if value.denominator() == 1 {
+            return Some(self.real(part(value.numerator())));
+        }
         let denominator = self.recip_part(part(value.denominator()))?;
         Some(self.real(self.mul_parts(part(value.numerator()), denominator)))
     }
 
     fn symbol(&self, seed: u64) -> Residue {
-        self.real(seed % self.prime)
+        let mixed = if self.point == 0 { seed } else { mix(seed ^ self.point) };
+        self.real(mixed % self.prime)
+    }
+
+    fn pi(&self) -> Residue {
+        self.real(mix(u64::MAX) % self.prime)
+    }
+
+    fn e(&self) -> Residue {
+        self.real(mix(u64::MAX - 1) % self.prime)
     }
 
     fn add(&self, left: Residue, right: Residue) -> Residue {
@@ -120,6 +136,10 @@ impl Domain for Modular {
     fn power(&self, _: Residue, _: Residue) -> Option<Residue> {
         None
     }
+
+    fn function(&self, _: Function, _: Residue) -> Option<Residue> {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -130,7 +150,7 @@ mod tests {
     fn radicals_are_roots_that_multiply() {
         for prime in PRIMES {
             assert_eq!(prime % 4, 3);
-            let field = Modular { prime };
+            let field = Modular { prime, point: 0 };
             let minus_one = field.number(Rational::integer(-1)).unwrap();
             for [left, right] in [[2, 3], [3, 5], [7, 11], [13, 1_000_003]] {
                 let product =
@@ -147,7 +167,7 @@ mod tests {
     #[test]
     fn values_have_reciprocals() {
         for prime in PRIMES {
-            let field = Modular { prime };
+            let field = Modular { prime, point: 0 };
             let value = field.add(field.radical(&[3], true), field.symbol(u64::MAX));
             assert_eq!(field.mul(value, field.recip(value).unwrap()), field.real(1));
             assert_eq!(field.recip(field.real(0)), None);

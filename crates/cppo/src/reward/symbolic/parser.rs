@@ -151,7 +151,7 @@ impl<'a> Parser<'a> {
                 "ln" => return self.brackets().map(Expression::ln),
                 _ if RESERVED.contains(&name) => return None,
                 _ if GREEK.contains(&name) || name.contains('_') => {
-                    return Some(Expression::Symbol(name));
+                    return Some(Expression::Symbol(name.into()));
                 }
                 _ => {
                     self.split_until = self.place;
@@ -161,7 +161,7 @@ impl<'a> Parser<'a> {
         }
         let length = self.peek()?.len_utf8();
         self.place += length;
-        Some(Expression::Symbol(&self.text[start..start + length]))
+        Some(Expression::Symbol(self.text[start..start + length].into()))
     }
 
     /// An exact number; digits inside a name have no decimal point.

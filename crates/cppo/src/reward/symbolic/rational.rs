@@ -2,7 +2,7 @@
 
 /// A reduced fraction; every operation gives `None` where a part leaves `i128`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Rational {
+pub(in crate::reward) struct Rational {
     numerator: i128,
     /// Above 0.
     denominator: i128,

@@ -1,0 +1,204 @@
+//! Answers in words.
+
+use super::token::{Kind, Token};
+
+/// What words alone answer.
+#[derive(Debug, PartialEq)]
+pub(super) enum Phrase {
+    Truth(bool),
+    Number(i64),
+    Nothing,
+    AllReals,
+}
+
+/// The meaning of tokens that are words only.
+pub(super) fn phrase(tokens: &[Token<'_>]) -> Option<Phrase> {
+    if tokens.len() > 6 {
+        return None;
+    }
+    let words = words(tokens)?;
+    Some(match words.as_str() {
+        "yes" | "true" => Phrase::Truth(true),
+        "no" | "false" => Phrase::Truth(false),
+        "no solution" | "no solutions" | "no real solution" | "no real solutions" | "empty set"
+        | "the empty set" => Phrase::Nothing,
+        "all real numbers" | "all reals" | "any real number" | "reals" | "real numbers" => {
+            Phrase::AllReals
+        }
+        word => Phrase::Number(number_word(word)?),
+    })
+}
+
+fn words(tokens: &[Token<'_>]) -> Option<String> {
+    let mut words = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        match token.kind {
+            Kind::Word(word) => words.push(word.to_lowercase()),
+            Kind::Sign('-') => {}
+            _ => return None,
+        }
+    }
+    Some(words.join(" "))
+}
+
+/// Numbers up to a hundred in words, hyphens being gone.
+pub(super) fn number_word(word: &str) -> Option<i64> {
+    const SMALL: [&str; 20] = [
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
+    ];
+    const TENS: [&str; 9] =
+        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred"];
+    let find = |names: &[&str], word: &str| {
+        names.iter().position(|name| *name == word).and_then(|place| i64::try_from(place).ok())
+    };
+    let tens = |word| find(&TENS, word).map(|place| 10 * (place + 2));
+    if let Some((first, second)) = word.split_once(' ') {
+        let unit = find(&SMALL, second).filter(|unit| (1..10).contains(unit))?;
+        return tens(first).filter(|tens| *tens < 100).map(|tens| tens + unit);
+    }
+    find(&SMALL, word).or_else(|| tens(word))
+}
+
+/// The power of ten that a word behind a number stands for.
+pub(super) fn scale(word: &str) -> Option<i64> {
+    match word {
+        "hundred" => Some(2),
+        "thousand" => Some(3),
+        "million" => Some(6),
+        "billion" => Some(9),
+        "trillion" => Some(12),
+        _ => None,
+    }
+}
+
+/// Words in lower case without punctuation and leading articles.
+pub(super) fn normal(tokens: &[Token<'_>]) -> String {
+    let mut parts: Vec<String> = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        match token.kind {
+            Kind::Word(word) => parts.push(word.to_lowercase()),
+            Kind::Number(number) => parts.push(number.to_owned()),
+            Kind::Command(name) | Kind::Begin(name) => parts.push(format!("\\{name}")),
+            Kind::End => parts.push("\\end".into()),
+            Kind::Sign('.' | ',' | ';' | '?') => {}
+            Kind::Sign(sign) => parts.push(sign.into()),
+        }
+    }
+    let articles = parts.iter().take_while(|part| ["the", "a", "an"].contains(&part.as_str()));
+    let articles = articles.count();
+    if articles < parts.len() {
+        parts.drain(..articles);
+    }
+    parts.join(" ")
+}
+
+/// The letter of an option and the text behind it: `B. 12`, `(B) 12`, `option B`, `B)`.
+pub(super) fn option(text: &str) -> Option<(char, &str)> {
+    let mut rest = text.trim();
+    let texts = ["\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{"];
+    let opened = texts.iter().find_map(|text| rest.strip_prefix(text));
+    rest = opened.unwrap_or(rest).trim_start();
+    let mut named = false;
+    for name in ["option ", "choice ", "answer "] {
+        if rest.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)) {
+            rest = rest[name.len()..].trim_start();
+            named = true;
+        }
+    }
+    let bracket = rest.strip_prefix('(');
+    rest = bracket.unwrap_or(rest);
+    let letter = rest.chars().next().filter(|letter| matches!(letter, 'A'..='J' | 'a'..='j'))?;
+    rest = &rest[1..];
+    let closed = match bracket {
+        Some(_) => rest.strip_prefix(')'),
+        None => rest.strip_prefix(')').or(rest
+            .strip_prefix(['.', ':'])
+            .filter(|after| letter.is_uppercase() && (after.is_empty() || after.starts_with(' ')))),
+    };
+    let after = match closed {
+        Some(after) => after.strip_prefix(['.', ':']).unwrap_or(after),
+        None if named && bracket.is_none() && (rest.is_empty() || rest.starts_with(' ')) => rest,
+        None => return None,
+    };
+    // `(a)(b)` and `(A)+1` are expressions; a lone `(a)` is one as well.
+    let mut behind = after.trim();
+    if opened.is_some() {
+        behind = behind.strip_prefix('}').or(behind.strip_suffix('}'))?.trim();
+    }
+    let apart = (after.starts_with(char::is_whitespace) || opened.is_some())
+        && !behind.starts_with(is_operator);
+    (apart && !behind.is_empty() || behind.is_empty() && (named || bracket.is_none()))
+        .then_some((letter.to_ascii_uppercase(), behind))
+}
+
+fn is_operator(char: char) -> bool {
+    "+-*/^=<>".contains(char)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::token::tokens;
+    use super::*;
+
+    #[test]
+    fn words_have_a_meaning() {
+        let read = |text| phrase(&tokens(text).unwrap());
+        assert_eq!(read("Yes"), Some(Phrase::Truth(true)));
+        assert_eq!(read("twenty-five"), Some(Phrase::Number(25)));
+        assert_eq!(read("hundred"), Some(Phrase::Number(100)));
+        assert_eq!(read("hundred one"), None);
+        assert_eq!(read("No solution"), Some(Phrase::Nothing));
+        assert_eq!(read("nope"), None);
+        assert_eq!(normal(&tokens("The red, Cat.").unwrap()), "red cat");
+        assert_eq!(normal(&tokens("a").unwrap()), "a");
+    }
+
+    #[test]
+    fn options_have_a_letter_and_a_text() {
+        let cases = [
+            ("B. 12", Some(('B', "12"))),
+            ("(B) 12", Some(('B', "12"))),
+            ("b) x", Some(('B', "x"))),
+            ("Option C", Some(('C', ""))),
+            ("option (c)", Some(('C', ""))),
+            ("B.", Some(('B', ""))),
+            ("D: none of these", Some(('D', "none of these"))),
+            ("\\text{B. } 12", Some(('B', "12"))),
+            ("\\textbf{(B) 12}", Some(('B', "12"))),
+            ("\\text{B}", None),
+            ("A", None),
+            ("(A)", None),
+            ("(a)(b)", None),
+            ("(A) + 1", None),
+            ("AB", None),
+            ("A:B", None),
+            ("B.5", None),
+            ("Choice", None),
+            ("Answer 12", None),
+            ("Ö", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(option(text), expected, "{text}");
+        }
+    }
+}
