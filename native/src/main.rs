@@ -6,6 +6,7 @@ mod data;
 mod demo;
 mod device;
 mod devices;
+mod export;
 mod failure;
 mod infer;
 mod interrupt;
@@ -40,6 +41,8 @@ enum Command {
     Score(score::Score),
     /// Make data sets and look into them
     Data(data::Data),
+    /// Write a model for the browser: files of limited size, quantized, with a manifest
+    Export(export::ExportCommand),
     /// List the devices found and the number formats they support
     Devices(devices::Devices),
     /// Time vision encoding, prefill and decoding on random weights
@@ -54,6 +57,7 @@ fn main() {
         Command::Perceive(command) => command.run(),
         Command::Score(command) => command.run(),
         Command::Data(command) => command.run(),
+        Command::Export(command) => command.run(),
         Command::Devices(command) => command.run(),
         Command::Bench(command) => command.run(),
     };

@@ -28,6 +28,16 @@ pub fn files(name: &str, progress: bool) -> Result<ModelFiles, Failure> {
     }
 }
 
+/// What to call a model where its place does not matter: its folder's own name, or its hub id.
+pub fn short_name(name: &str) -> String {
+    let folder = Path::new(name).canonicalize().ok();
+    match folder.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()) {
+        _ if name.is_empty() => "demo".into(),
+        Some(folder) => folder.into(),
+        None => name.into(),
+    }
+}
+
 /// Files that a model may have besides its weights; all but the first two may be absent.
 const FILES: [&str; 7] = [
     "config.json",

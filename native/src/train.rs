@@ -8,6 +8,7 @@ use std::time::Duration;
 use burn::tensor::DType;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use qwen2_5_vl::WeightsError;
 use serde::de::DeserializeOwned;
 use trainer::config::{Logger, ModelConfig, SftConfig, TrainConfig, TrainerConfig, load, to_yaml};
 use trainer::hooks::Hooks;
@@ -120,6 +121,9 @@ impl Session {
         let device = choice.open()?;
         let files = files(&model.path, !quiet)?;
         let policy = pretrained::load(&files, model.init_seed, DType::F32, &device.device)?;
+        if policy.model.is_exported() {
+            return Err(about(files.name())(WeightsError::Exported));
+        }
         let shown = !quiet && trainer.loggers.contains(&Logger::Console);
         let console = shown.then(|| Console::new(trainer.total_steps as u64, colour_wanted()));
         if shown {

@@ -49,6 +49,8 @@ pub enum WeightsError {
     NotFound { path: PathBuf },
     #[error("weights do not fit config.json:\n  {}", problems.join("\n  "))]
     Mismatch { problems: Vec<String> },
+    #[error("exported weights are for inference; train or save the model they were made from")]
+    Exported,
     #[error(transparent)]
     Config(#[from] ConfigError),
 }

@@ -8,6 +8,8 @@ use burn::nn::Initializer;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor};
 
 use crate::parallel;
+use crate::quantized::{self, is_quantized};
+use crate::table::Table;
 
 /// Multiplications that are worth a core of their own.
 pub(crate) const PART: usize = 1 << 18;
@@ -41,7 +43,7 @@ impl Linear {
         linear(x, weight, bias)
     }
 
-    /// Weight and bias in the dtype of computation.
+    /// Weight and bias in the dtype of computation; a quantized weight stays as it is.
     pub(crate) fn cast(&self, dtype: DType) -> (Tensor<2>, Option<Tensor<1>>) {
         (cast(self.weight.val(), dtype), self.bias.as_ref().map(|bias| cast(bias.val(), dtype)))
     }
@@ -80,30 +82,58 @@ impl RmsNorm {
 /// A table of token embeddings.
 #[derive(Module, Debug)]
 pub struct Embedding {
-    /// `[vocab_size, hidden_size]`
-    pub weight: Param<Tensor<2>>,
+    /// `[vocab_size, hidden_size]`; None where the table is in parts.
+    pub weight: Option<Param<Tensor<2>>>,
+    #[module(skip)]
+    pub(crate) table: Option<Table>,
 }
 
 impl Embedding {
     /// A table of normally distributed rows, allocated on first use.
     pub fn init(rows: usize, features: usize, std: f64, device: &Device) -> Self {
-        Self { weight: Initializer::Normal { mean: 0.0, std }.init([rows, features], device) }
+        let weight = Initializer::Normal { mean: 0.0, std }.init([rows, features], device);
+        Self { weight: Some(weight), table: None }
     }
 
-    /// Looks up rows, in the table's dtype.
+    /// Looks up rows, in `dtype`.
     ///
     /// # Shapes
     ///
     /// - ids: `[tokens]`
     /// - output: `[tokens, hidden_size]`
-    pub fn forward(&self, ids: Tensor<1, Int>) -> Tensor<2> {
-        self.weight.val().select(0, ids)
+    pub fn forward(&self, ids: Tensor<1, Int>, dtype: DType) -> Tensor<2> {
+        match (&self.weight, &self.table) {
+            (Some(weight), _) if is_quantized(&weight.val()) => {
+                quantized::select(&weight.val(), ids, 0, dtype)
+            }
+            (Some(weight), _) => cast(weight.val().select(0, ids), dtype),
+            (None, Some(table)) => table.select(ids, dtype),
+            (None, None) => unreachable!("an embedding has a weight or a table"),
+        }
+    }
+
+    /// `x · tableᵀ`: the logits of a tied head.
+    ///
+    /// # Shapes
+    ///
+    /// - x: `[tokens, hidden_size]`
+    /// - output: `[tokens, vocab_size]`
+    pub(crate) fn project(&self, x: Tensor<2>) -> Tensor<2> {
+        match (&self.weight, &self.table) {
+            (Some(weight), _) => {
+                let weight = cast(weight.val(), x.dtype());
+                linear(x, weight, None)
+            }
+            (None, Some(table)) => table.project(x),
+            (None, None) => unreachable!("an embedding has a weight or a table"),
+        }
     }
 }
 
-/// Casts unless the dtype is already right, since a cast to the same dtype may still copy.
+/// Casts unless the dtype is already right, since a cast to the same dtype may still copy;
+/// quantized weights stay as they are.
 pub(crate) fn cast<const D: usize>(x: Tensor<D>, dtype: DType) -> Tensor<D> {
-    if x.dtype() == dtype { x } else { x.cast(FloatDType::from(dtype)) }
+    if x.dtype() == dtype || is_quantized(&x) { x } else { x.cast(FloatDType::from(dtype)) }
 }
 
 /// `x · weightᵀ + bias` as one two-dimensional product, or as one per core.
@@ -119,12 +149,20 @@ pub(crate) fn linear<const D: usize>(
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
 ) -> Tensor<D> {
-    // Burn checks dtypes in debug builds only, and reads wrong bytes in release.
-    assert_eq!(x.dtype(), weight.dtype(), "activation and weight must share one dtype");
     let mut dims = x.dims();
     let [outputs, inputs] = weight.dims();
     let rows = dims[..D - 1].iter().product::<usize>();
     dims[D - 1] = outputs;
+    if is_quantized(&weight) {
+        let output = quantized::product(x.reshape([rows, inputs]), &weight);
+        let output = match bias {
+            Some(bias) => output + bias.unsqueeze(),
+            None => output,
+        };
+        return output.reshape(dims);
+    }
+    // Burn checks dtypes in debug builds only, and reads wrong bytes in release.
+    assert_eq!(x.dtype(), weight.dtype(), "activation and weight must share one dtype");
     let device = x.device();
     let x = x.reshape([rows, inputs]);
     let spans = parallel::spans(outputs, (PART / (rows * inputs).max(1)).max(64), &device);

@@ -1,15 +1,17 @@
 //! The whole model: images and token ids to hidden states and logits.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use crate::attention::Mask;
 use crate::cache::{KvCache, Prefix, response_rope};
 use crate::config::Qwen2_5_VLConfig;
 use crate::error::PromptError;
-use crate::linear::{Linear, cast, linear};
+use crate::linear::{Linear, cast};
 use crate::prompt::Prompt;
+use crate::quantized::is_quantized;
 use crate::rope::Rope;
+use crate::table::Table;
 use crate::text::{Pass, TextModel};
 use crate::vision::VisionTransformer;
 
@@ -19,8 +21,10 @@ use crate::vision::VisionTransformer;
 pub struct Qwen2_5_VL {
     pub visual: VisionTransformer,
     pub model: TextModel,
-    /// None where the head is tied to the token embeddings.
+    /// None where the head is tied to the token embeddings, or in parts.
     pub lm_head: Option<Linear>,
+    #[module(skip)]
+    pub(crate) head: Option<Table>,
     #[module(skip)]
     config: Qwen2_5_VLConfig,
     #[module(skip)]
@@ -62,6 +66,7 @@ impl Qwen2_5_VL {
             visual: VisionTransformer::init(&config.vision_config, device),
             model: TextModel::init(text, device),
             lm_head: (!config.tie_word_embeddings).then(head),
+            head: None,
             config: config.clone(),
             dtype: DType::F32,
         }
@@ -76,6 +81,19 @@ impl Qwen2_5_VL {
     /// The model's configuration.
     pub fn config(&self) -> &Qwen2_5_VLConfig {
         &self.config
+    }
+
+    /// Whether weights are quantized or in parts, so that they can neither be trained nor saved.
+    pub fn is_exported(&self) -> bool {
+        struct Quantized(bool);
+        impl ModuleVisitor for Quantized {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                self.0 |= is_quantized(&param.val());
+            }
+        }
+        let mut quantized = Quantized(false);
+        self.visit(&mut quantized);
+        quantized.0 || self.head.is_some() || self.model.embed_tokens.table.is_some()
     }
 
     /// The device of the weights.
@@ -165,7 +183,7 @@ impl Qwen2_5_VL {
     /// - features: `[visual tokens, hidden_size]`
     /// - output: `[prompts, longest, hidden_size]`
     pub fn embed_prompts(&self, batch: &PromptBatch, features: Option<Tensor<2>>) -> Tensor<3> {
-        let text = cast(self.model.embed_tokens.forward(batch.ids.clone()), self.dtype);
+        let text = self.model.embed_tokens.forward(batch.ids.clone(), self.dtype);
         let hidden = match features {
             Some(features) => Tensor::cat(vec![text, features], 0).select(0, batch.rows.clone()),
             None => text,
@@ -237,8 +255,8 @@ impl Qwen2_5_VL {
     /// - output: `[prompts · responses, tokens, hidden_size]`
     pub fn embed_responses(&self, ids: Tensor<2, Int>) -> Tensor<3> {
         let [rows, tokens] = ids.dims();
-        let hidden = self.model.embed_tokens.forward(ids.reshape([rows * tokens]));
-        cast(hidden, self.dtype).reshape([rows, tokens, self.config.text_config.hidden_size])
+        let hidden = self.model.embed_tokens.forward(ids.reshape([rows * tokens]), self.dtype);
+        hidden.reshape([rows, tokens, self.config.text_config.hidden_size])
     }
 
     /// Rotary tables and mask of whole responses.
@@ -293,12 +311,10 @@ impl Qwen2_5_VL {
     /// - output: `[tokens, vocab_size]`
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
         let hidden = self.model.norm.forward(hidden);
-        let logits = match &self.lm_head {
-            Some(head) => head.forward(hidden),
-            None => {
-                let table = cast(self.model.embed_tokens.weight.val(), hidden.dtype());
-                linear(hidden, table, None)
-            }
+        let logits = match (&self.lm_head, &self.head) {
+            (Some(head), _) => head.forward(hidden),
+            (None, Some(table)) => table.project(hidden),
+            (None, None) => self.model.embed_tokens.project(hidden),
         };
         cast(logits, DType::F32)
     }

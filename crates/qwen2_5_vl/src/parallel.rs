@@ -13,6 +13,11 @@ pub(crate) fn spans(length: usize, shortest: usize, device: &Device) -> Vec<Rang
     (0..count).map(|part| part * length / count..(part + 1) * length / count).collect()
 }
 
+/// Whether tensors live in this process's memory.
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    device.clone().inner() == Device::flex()
+}
+
 /// Whether tensors live in this process's memory and record no graph.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn is_plain_cpu(device: &Device) -> bool {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use qwen2_5_vl::weights::{Checkpoint, Shard, checkpoint_key};
+use qwen2_5_vl::weights::{Checkpoint, Shard, Source, checkpoint_key};
 use qwen2_5_vl::{Qwen2_5_VL, Qwen2_5_VLConfig, WeightsError};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -92,22 +92,21 @@ impl ModelFiles {
             .map_err(|source| PretrainedError::Parts { place: self.name(), source })
     }
 
-    fn weights(
-        &self,
-        config: &Qwen2_5_VLConfig,
-        dtype: DType,
-        device: &Device,
-    ) -> Result<Qwen2_5_VL, PretrainedError> {
-        let loaded = match self {
-            Self::Folder(folder) => Checkpoint::open(folder)
-                .and_then(|checkpoint| checkpoint.load(config, dtype, device)),
+    /// The weights, to be read.
+    ///
+    /// # Errors
+    ///
+    /// When there are none, or a file is damaged.
+    pub fn checkpoint(&self) -> Result<Checkpoint<Box<dyn Source>>, PretrainedError> {
+        let opened = match self {
+            Self::Folder(folder) => Checkpoint::open(folder).map(Checkpoint::boxed),
             Self::Embedded(_) => {
                 let name = "model.safetensors";
-                Shard::open(name, Cursor::new(self.required(name)?))
-                    .and_then(|shard| Checkpoint::new(vec![shard]).load(config, dtype, device))
+                let source: Box<dyn Source> = Box::new(Cursor::new(self.required(name)?));
+                Shard::open(name, source).map(|shard| Checkpoint::new(vec![shard]))
             }
         };
-        loaded.map_err(|source| PretrainedError::Weights { place: self.name(), source })
+        opened.map_err(|source| PretrainedError::Weights { place: self.name(), source })
     }
 }
 
@@ -125,7 +124,10 @@ pub fn load(
     let parts = files.parts()?;
     let model = match init_seed {
         Some(seed) => random(&parts.config, seed, device),
-        None => files.weights(&parts.config, dtype, device)?,
+        None => files
+            .checkpoint()?
+            .load(&parts.config, dtype, device)
+            .map_err(|source| PretrainedError::Weights { place: files.name(), source })?,
     };
     Ok(Pretrained::new(model, parts))
 }

@@ -70,6 +70,11 @@ impl Header {
     }
 }
 
+/// Something to read from any place of.
+pub trait Source: Read + Seek {}
+
+impl<R: Read + Seek> Source for R {}
+
 /// An open safetensors file, on disk or in memory.
 #[derive(Debug)]
 pub struct Shard<R> {
@@ -95,6 +100,20 @@ impl<R: Read + Seek> Shard<R> {
             Ok(header) => Ok(Self { name, source, header }),
             Err(message) => Err(WeightsError::Format { file: name, message }),
         }
+    }
+
+    /// The same file, read through a pointer.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn boxed(self) -> Shard<Box<dyn Source>>
+    where
+        R: 'static,
+    {
+        Shard { name: self.name, source: Box::new(self.source), header: self.header }
+    }
+
+    /// What the file is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// What the file holds.
@@ -130,11 +149,40 @@ impl<R: Read + Seek> Shard<R> {
         })
     }
 
+    /// Reads one tensor's bytes as they are.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub(crate) fn bytes(&mut self, slot: &TensorSlot) -> Result<Vec<u8>, WeightsError> {
+        let read = self.source.seek(SeekFrom::Start(slot.start)).and_then(|_| self.numbers(slot));
+        read.map_err(|error| WeightsError::Format {
+            file: self.name.clone(),
+            message: error.to_string(),
+        })
+    }
+
     fn numbers<T: bytemuck::Pod>(&mut self, slot: &TensorSlot) -> std::io::Result<Vec<T>> {
         let mut values = vec![T::zeroed(); slot.bytes / size_of::<T>()];
         self.source.read_exact(bytemuck::cast_slice_mut(&mut values))?;
         Ok(values)
     }
+}
+
+/// Floats in a format of the file, as `dtype`; None where the format is not a float of 16 or 32 bits.
+pub(crate) fn floats(
+    bytes: &[u8],
+    format: Dtype,
+    dtype: DType,
+    shape: &[usize],
+) -> Option<TensorData> {
+    use bytemuck::allocation::pod_collect_to_vec as numbers;
+    Some(match format {
+        Dtype::F32 => convert(numbers::<u8, f32>(bytes), |x| x, dtype, shape),
+        Dtype::BF16 => convert(numbers::<u8, bf16>(bytes), bf16::to_f32, dtype, shape),
+        Dtype::F16 => convert(numbers::<u8, f16>(bytes), f16::to_f32, dtype, shape),
+        _ => return None,
+    })
 }
 
 fn convert<T: burn::tensor::Element>(

@@ -4,18 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use super::file::{Shard, TensorSlot};
-use super::{canonical_key, checkpoint_key};
+use super::checkpoint_key;
+#[cfg(not(target_arch = "wasm32"))]
+use super::file::Source;
+use super::file::{Header, Shard};
+use super::piece::{Piece, pieces};
+use super::stored::Stored;
 use crate::config::Qwen2_5_VLConfig;
 use crate::error::WeightsError;
 use crate::model::Qwen2_5_VL;
+use crate::parallel;
+use crate::table::Table;
 
 /// The weight files of one model.
 #[derive(Debug)]
 pub struct Checkpoint<R> {
-    shards: Vec<Shard<R>>,
+    pub(super) shards: Vec<Shard<R>>,
 }
 
 impl<R: Read + Seek> Checkpoint<R> {
@@ -24,7 +30,13 @@ impl<R: Read + Seek> Checkpoint<R> {
         Self { shards }
     }
 
-    /// Builds the model with weights stored, and computation done, in `dtype`.
+    /// What the files hold.
+    pub(super) fn headers(&self) -> impl Iterator<Item = &Header> {
+        self.shards.iter().map(Shard::header)
+    }
+
+    /// Builds the model with weights stored, and computation done, in `dtype`; quantized weights
+    /// stay so on a GPU.
     ///
     /// Weights are read, converted and sent to the device one at a time.
     ///
@@ -38,13 +50,7 @@ impl<R: Read + Seek> Checkpoint<R> {
         device: &Device,
     ) -> Result<Qwen2_5_VL, WeightsError> {
         let mut assembly = Assembly::new(config, dtype, device);
-        let slots: BTreeMap<String, TensorSlot> =
-            self.shards.iter().flat_map(|shard| assembly.slots(shard)).collect();
-        let mut problems = assembly.missing(|key| slots.contains_key(key));
-        problems.extend(assembly.misfits(&slots));
-        if !problems.is_empty() {
-            return Err(WeightsError::Mismatch { problems });
-        }
+        assembly.check(self.headers())?;
         for shard in &mut self.shards {
             assembly.add(shard)?;
         }
@@ -52,13 +58,21 @@ impl<R: Read + Seek> Checkpoint<R> {
     }
 }
 
+/// Tables of the vocabulary, which may stay in parts.
+const TABLES: [&str; 2] = ["model.embed_tokens.weight", "lm_head.weight"];
+
 /// A model that gets its weights file by file, in any order.
 #[derive(Debug)]
 pub struct Assembly {
     model: Qwen2_5_VL,
     /// Shapes of all parameters, by key in the hub's layout.
     shapes: BTreeMap<String, Vec<usize>>,
-    loaded: BTreeSet<String>,
+    /// Rows that are there, as first row and number.
+    loaded: BTreeMap<String, BTreeMap<usize, usize>>,
+    /// Slices of tensors that are not whole yet, by first row.
+    slices: BTreeMap<String, BTreeMap<usize, Stored>>,
+    /// Parts of the vocabulary's tables, by first row.
+    tables: BTreeMap<String, BTreeMap<usize, Tensor<2>>>,
     dtype: DType,
     device: Device,
 }
@@ -70,33 +84,82 @@ impl Assembly {
         let mut shapes = Shapes::default();
         // Mapping with lazy parameters touches shapes only.
         let model = model.map(&mut shapes);
-        let (shapes, loaded) = (shapes.found, BTreeSet::new());
-        Self { model, shapes, loaded, dtype, device: device.clone() }
+        Self {
+            model,
+            shapes: shapes.found,
+            loaded: BTreeMap::new(),
+            slices: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            dtype,
+            device: device.clone(),
+        }
+    }
+
+    /// Checks that files make up the model, before they are read.
+    ///
+    /// # Errors
+    ///
+    /// Names every tensor that is missing, unexpected or of another shape.
+    pub fn check<'a>(
+        &self,
+        headers: impl IntoIterator<Item = &'a Header>,
+    ) -> Result<(), WeightsError> {
+        let mut loaded = self.loaded.clone();
+        let mut misfits = Vec::new();
+        for header in headers {
+            misfits.extend(self.plan(header, &mut loaded).1);
+        }
+        let mut problems = self.missing(&loaded);
+        problems.extend(misfits);
+        if problems.is_empty() { Ok(()) } else { Err(WeightsError::Mismatch { problems }) }
     }
 
     /// Reads all tensors of a file, one at a time, to the device.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or one of its tensors is not the model's or of another shape.
+    /// When the file cannot be read, or one of its tensors is not the model's, of another shape,
+    /// or there already.
     pub fn add<R: Read + Seek>(&mut self, shard: &mut Shard<R>) -> Result<(), WeightsError> {
-        let slots = self.slots(shard);
-        let problems = self.misfits(&slots);
+        let mut loaded = self.loaded.clone();
+        let (pieces, problems) = self.plan(shard.header(), &mut loaded);
         if !problems.is_empty() {
             return Err(WeightsError::Mismatch { problems });
         }
-        let device = &self.device;
+        let keep = !parallel::is_cpu(&self.device);
+        let mut whole = BTreeMap::new();
+        for (key, piece) in pieces {
+            if piece.start.is_none() {
+                whole.insert(key, Origin::File(piece));
+                continue;
+            }
+            let stored = Stored::read(shard, &piece)?;
+            if keep && TABLES.contains(&key.as_str()) {
+                let tensor = self.to_device(stored.data(self.dtype, keep)?);
+                self.tables.entry(key).or_default().insert(piece.first(), tensor);
+                continue;
+            }
+            let rows = self.shapes[&key][0];
+            let slices = self.slices.entry(key.clone()).or_default();
+            slices.insert(piece.first(), stored);
+            if slices.values().map(Stored::rows).sum::<usize>() == rows {
+                let slices = self.slices.remove(&key).unwrap_or_default();
+                let stored = Stored::concatenated(slices.into_values(), &key)?;
+                whole.insert(key, Origin::Memory(stored));
+            }
+        }
         let mut loader = Loader {
             shard,
-            slots: &slots,
+            sources: whole,
             path: Vec::new(),
             dtype: self.dtype,
-            device,
+            device: &self.device,
+            keep,
             error: None,
         };
         self.model = self.model.clone().map(&mut loader);
         loader.error.map_or(Ok(()), Err)?;
-        self.loaded.extend(slots.into_keys());
+        self.loaded = loaded;
         Ok(())
     }
 
@@ -105,36 +168,76 @@ impl Assembly {
     /// # Errors
     ///
     /// Names the tensors that no file had.
-    pub fn finish(self) -> Result<Qwen2_5_VL, WeightsError> {
-        match self.missing(|key| self.loaded.contains(key)) {
-            problems if problems.is_empty() => Ok(self.model),
-            problems => Err(WeightsError::Mismatch { problems }),
+    pub fn finish(mut self) -> Result<Qwen2_5_VL, WeightsError> {
+        let problems = self.missing(&self.loaded);
+        if !problems.is_empty() {
+            return Err(WeightsError::Mismatch { problems });
         }
+        let mut table = |key: &str| self.tables.remove(key).map(Table::new);
+        if let Some(table) = table(TABLES[0]) {
+            let embedding = &mut self.model.model.embed_tokens;
+            (embedding.weight, embedding.table) = (None, Some(table));
+        }
+        if let Some(table) = table(TABLES[1]) {
+            (self.model.lm_head, self.model.head) = (None, Some(table));
+        }
+        Ok(self.model)
     }
 
-    /// The file's tensors by key in the hub's layout, without a head that is tied to the embedding.
-    fn slots<R: Read + Seek>(&self, shard: &Shard<R>) -> BTreeMap<String, TensorSlot> {
+    /// A file's pieces that fit the model.
+    pub(super) fn pieces(&self, header: &Header) -> Vec<(String, Piece)> {
+        self.plan(header, &mut BTreeMap::new()).0
+    }
+
+    /// Whether a tensor is a table of the vocabulary.
+    pub(super) fn is_table(&self, key: &str) -> bool {
+        TABLES.contains(&key)
+    }
+
+    /// A file's pieces, without a head that is tied to the embedding, and what is wrong with them;
+    /// notes their rows in `loaded`.
+    fn plan(
+        &self,
+        header: &Header,
+        loaded: &mut BTreeMap<String, BTreeMap<usize, usize>>,
+    ) -> (Vec<(String, Piece)>, Vec<String>) {
         let tied = self.model.config().tie_word_embeddings;
-        let tensors = shard.header().tensors.iter();
-        let slots = tensors.map(|(name, slot)| (canonical_key(name), slot.clone()));
-        slots.filter(|(key, _)| !(tied && key == "lm_head.weight")).collect()
-    }
-
-    fn missing(&self, is_there: impl Fn(&str) -> bool) -> Vec<String> {
-        let absent = self.shapes.iter().filter(|(key, _)| !is_there(key));
-        absent.map(|(key, shape)| format!("missing: {key} {shape:?}")).collect()
-    }
-
-    fn misfits(&self, slots: &BTreeMap<String, TensorSlot>) -> Vec<String> {
-        let problem = |(key, slot): (&String, &TensorSlot)| match self.shapes.get(key) {
-            None => Some(format!("unexpected: {key}")),
-            Some(expected) if slot.shape != *expected => {
-                Some(format!("misshapen: {key} is {:?}, not {expected:?}", slot.shape))
+        let ignored = |key: &str| tied && key == "lm_head.weight";
+        let (pieces, mut problems) = pieces(header, &self.shapes, ignored);
+        for (key, piece) in &pieces {
+            let rows = loaded.entry(key.clone()).or_default();
+            let (first, end) = (piece.first(), piece.first() + piece.rows());
+            let before = rows.range(..end.max(first + 1)).next_back();
+            if before.is_some_and(|(&start, &count)| start == first || start + count > first) {
+                problems.push(format!("twice: {key} from row {first}"));
             }
-            Some(_) => None,
-        };
-        slots.iter().filter_map(problem).collect()
+            rows.insert(first, piece.rows());
+        }
+        (pieces, problems)
     }
+
+    fn missing(&self, loaded: &BTreeMap<String, BTreeMap<usize, usize>>) -> Vec<String> {
+        let absent = self.shapes.iter().filter_map(|(key, shape)| {
+            let expected = shape.first().copied().unwrap_or(1);
+            match loaded.get(key).map(|rows| rows.values().sum::<usize>()) {
+                None => Some(format!("missing: {key} {shape:?}")),
+                Some(rows) if rows < expected => {
+                    Some(format!("missing: {} rows of {key} {shape:?}", expected - rows))
+                }
+                Some(_) => None,
+            }
+        });
+        absent.collect()
+    }
+
+    fn to_device(&self, data: TensorData) -> Tensor<2> {
+        to_device(data, self.dtype, &self.device)
+    }
+}
+
+/// Sends data to the device, to a buffer of its own size.
+fn to_device<const D: usize>(data: TensorData, dtype: DType, device: &Device) -> Tensor<D> {
+    device.memory_persistent_allocations(data, |data| Tensor::from_data(data, (device, dtype)))
 }
 
 /// Collects the key and shape of every parameter.
@@ -159,14 +262,34 @@ impl ModuleMapper for Shapes {
     }
 }
 
+/// Where a whole tensor comes from.
+enum Origin {
+    File(Piece),
+    Memory(Stored),
+}
+
 /// Replaces every parameter that the file has.
 struct Loader<'a, R> {
     shard: &'a mut Shard<R>,
-    slots: &'a BTreeMap<String, TensorSlot>,
+    sources: BTreeMap<String, Origin>,
     path: Vec<String>,
     dtype: DType,
     device: &'a Device,
+    /// Whether quantized weights stay so.
+    keep: bool,
     error: Option<WeightsError>,
+}
+
+impl<R: Read + Seek> Loader<'_, R> {
+    fn data(&mut self, source: Origin) -> Result<TensorData, WeightsError> {
+        match source {
+            Origin::File(piece) if piece.quantized.is_none() => {
+                self.shard.tensor(&piece.slot, self.dtype)
+            }
+            Origin::File(piece) => Stored::read(self.shard, &piece)?.data(self.dtype, self.keep),
+            Origin::Memory(stored) => stored.data(self.dtype, self.keep),
+        }
+    }
 }
 
 impl<R: Read + Seek> ModuleMapper for Loader<'_, R> {
@@ -182,14 +305,11 @@ impl<R: Read + Seek> ModuleMapper for Loader<'_, R> {
         if self.error.is_some() {
             return param;
         }
-        let Some(slot) = self.slots.get(&checkpoint_key(&self.path)) else { return param };
-        match self.shard.tensor(slot, self.dtype) {
+        let Some(source) = self.sources.remove(&checkpoint_key(&self.path)) else { return param };
+        match self.data(source) {
             Ok(data) => {
                 let id = param.id;
-                let tensor = self.device.memory_persistent_allocations(data, |data| {
-                    Tensor::from_data(data, (self.device, self.dtype))
-                });
-                param.transform_for_load(tensor, id)
+                param.transform_for_load(to_device(data, self.dtype, self.device), id)
             }
             Err(error) => {
                 self.error = Some(error);
@@ -201,22 +321,26 @@ impl<R: Read + Seek> ModuleMapper for Loader<'_, R> {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Checkpoint<std::fs::File> {
-    /// Opens the weight files of a Hugging Face model folder: `model.safetensors.index.json`
-    /// and its shards, or `model.safetensors`.
+    /// The same files, read through a pointer.
+    pub fn boxed(self) -> Checkpoint<Box<dyn Source>> {
+        Checkpoint { shards: self.shards.into_iter().map(Shard::boxed).collect() }
+    }
+
+    /// Opens the weight files of a model folder: those that `model.safetensors.index.json` names,
+    /// or `model.safetensors`, as Hugging Face has it, or those of an export's `manifest.json`.
     ///
     /// # Errors
     ///
     /// When there are none, or one of them is not a whole safetensors file.
     pub fn open(folder: &std::path::Path) -> Result<Self, WeightsError> {
-        let names = match std::fs::read(folder.join("model.safetensors.index.json")) {
-            Ok(index) => shard_names(&index).map_err(|message| WeightsError::Format {
-                file: "model.safetensors.index.json".into(),
-                message,
-            })?,
-            Err(_) if folder.join("model.safetensors").is_file() => {
-                vec!["model.safetensors".to_string()]
-            }
-            Err(_) => return Err(WeightsError::NotFound { path: folder.into() }),
+        let names = if let Ok(index) = std::fs::read(folder.join(INDEX)) {
+            shard_names(&index, INDEX)?
+        } else if folder.join("model.safetensors").is_file() {
+            vec!["model.safetensors".to_string()]
+        } else if let Ok(manifest) = std::fs::read(folder.join(MANIFEST)) {
+            shard_names(&manifest, MANIFEST)?
+        } else {
+            return Err(WeightsError::NotFound { path: folder.into() });
         };
         let open = |name: String| {
             let path = folder.join(&name);
@@ -228,17 +352,41 @@ impl Checkpoint<std::fs::File> {
     }
 }
 
-/// The files that an index names, each once.
 #[cfg(not(target_arch = "wasm32"))]
-fn shard_names(index: &[u8]) -> Result<Vec<String>, String> {
+const INDEX: &str = "model.safetensors.index.json";
+#[cfg(not(target_arch = "wasm32"))]
+const MANIFEST: &str = "manifest.json";
+
+/// The files that an index or a manifest names, each once.
+#[cfg(not(target_arch = "wasm32"))]
+fn shard_names(json: &[u8], file: &str) -> Result<Vec<String>, WeightsError> {
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,
     }
-    let index: Index = serde_json::from_slice(index).map_err(|error| error.to_string())?;
-    let names: BTreeSet<String> = index.weight_map.into_values().collect();
+    #[derive(serde::Deserialize)]
+    struct Manifest {
+        shards: Vec<Named>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Named {
+        name: String,
+    }
+    let bad = |message: String| WeightsError::Format { file: file.into(), message };
+    let names: BTreeSet<String> = match file {
+        INDEX => {
+            let index: Index =
+                serde_json::from_slice(json).map_err(|error| bad(error.to_string()))?;
+            index.weight_map.into_values().collect()
+        }
+        _ => {
+            let manifest: Manifest =
+                serde_json::from_slice(json).map_err(|error| bad(error.to_string()))?;
+            manifest.shards.into_iter().map(|shard| shard.name).collect()
+        }
+    };
     match names.iter().find(|name| name.contains(['/', '\\']) || name.as_str() == "..") {
-        Some(name) => Err(format!("shard {name:?} is not a file name")),
+        Some(name) => Err(bad(format!("shard {name:?} is not a file name"))),
         None => Ok(names.into_iter().collect()),
     }
 }

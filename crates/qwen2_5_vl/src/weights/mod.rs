@@ -1,11 +1,22 @@
-//! Weights in safetensors files, single or sharded, in Hugging Face's layout.
+//! Weights in safetensors files, single or sharded, in Hugging Face's layout or quantized.
+//!
+//! A quantized `X.weight` of a file has the type U8: `[out, in]` with one signed integer per byte
+//! (q8) or `[out, in / 2]` with two per byte (q4, low nibble first). Beside it `X.weight_scale`,
+//! F16 `[out, in / 32]`, holds the scale of each 32 weights; a weight is `integer · scale`. A tensor
+//! that is larger than a file may be is stored in slices of rows, `NAME@FIRST_ROW`.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod export;
 mod file;
 mod load;
+mod piece;
 #[cfg(not(target_arch = "wasm32"))]
 mod save;
+mod stored;
 
-pub use file::{Header, Shard, TensorSlot};
+#[cfg(not(target_arch = "wasm32"))]
+pub use export::{Export, ExportFile, Storage};
+pub use file::{Header, Shard, Source, TensorSlot};
 pub use load::{Assembly, Checkpoint};
 #[cfg(not(target_arch = "wasm32"))]
 pub use save::save;

@@ -19,8 +19,11 @@ use crate::model::Qwen2_5_VL;
 ///
 /// # Errors
 ///
-/// When the folder cannot be written to.
+/// When the folder cannot be written to, or the weights are quantized or in parts.
 pub fn save(model: &Qwen2_5_VL, folder: &Path, dtype: DType) -> Result<(), WeightsError> {
+    if model.is_exported() {
+        return Err(WeightsError::Exported);
+    }
     let mut collector = Collector { path: Vec::new(), tensors: Vec::new(), dtype };
     model.visit(&mut collector);
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
