@@ -5,12 +5,15 @@ use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use burn::tensor::{DType, Device};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use qwen2_5_vl::weights::{Export, Storage};
 use qwen2_5_vl::{Quantization, WeightsError};
 use serde_json::{Value, json};
+use session::SelfTest;
 use sha2::{Digest, Sha256};
+use trainer::pretrained::ModelFiles;
 
 use crate::failure::{Failure, about};
 use crate::infer::print;
@@ -38,6 +41,9 @@ pub struct ExportCommand {
     /// Replace what is in the folder
     #[arg(long)]
     overwrite: bool,
+    /// Leave out the self-test, for which the model is loaded on the CPU in f32
+    #[arg(long)]
+    no_selftest: bool,
     /// Print the manifest as one JSON object
     #[arg(long)]
     json: bool,
@@ -118,9 +124,16 @@ impl ExportCommand {
             output.write_all(bytes).map_err(about(path.display()))?;
             small.push(output.finish(name).map_err(about(path.display()))?);
         }
-        let manifest = self.manifest(&export, small, shards);
+        let mut manifest = self.manifest(&export, small, shards);
         let path = temporary.path().join("manifest.json");
-        std::fs::write(&path, format!("{manifest:#}\n")).map_err(about(path.display()))?;
+        let write = |manifest: &Value| {
+            std::fs::write(&path, format!("{manifest:#}\n")).map_err(about(path.display()))
+        };
+        write(&manifest)?;
+        if !self.no_selftest {
+            manifest["selftest"] = json!(selftest(temporary.path())?);
+            write(&manifest)?;
+        }
         replace(temporary, &self.out).map_err(about(self.out.display()))?;
         progress.finish_and_clear();
         self.report(&manifest);
@@ -172,6 +185,13 @@ impl ExportCommand {
             ));
         }
     }
+}
+
+/// What this machine's CPU makes of the exported weights.
+fn selftest(folder: &Path) -> Result<SelfTest, Failure> {
+    let files = ModelFiles::Folder(folder.into());
+    let loaded = trainer::pretrained::load(&files, None, DType::F32, &Device::flex())?;
+    Ok(pollster::block_on(SelfTest::new(&loaded, 1))?)
 }
 
 /// Whether something is at a path that would be lost.

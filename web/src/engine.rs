@@ -12,7 +12,7 @@ use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
 use qwen2_5_vl::weights::{Assembly, Shard};
 use serde::{Deserialize, Serialize};
 use serde_wasm_bindgen::{Serializer, from_value};
-use session::{Companion, Parts, PerceiveRequest, Pretrained, Request, Timing};
+use session::{Companion, Parts, PerceiveRequest, Pretrained, Request, SelfTest, Timing};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::AbortSignal;
@@ -20,7 +20,6 @@ use web_sys::AbortSignal;
 use crate::device::Opened;
 use crate::error::Failure;
 use crate::pictures;
-use crate::selftest::Case;
 use crate::turn::Turns;
 
 #[wasm_bindgen]
@@ -50,7 +49,7 @@ struct Manifest {
     name: String,
     dtype: String,
     parameters: f64,
-    selftest: Option<Case>,
+    selftest: Option<SelfTest>,
 }
 
 /// A model whose weights are still arriving.
@@ -64,7 +63,7 @@ struct Loading {
 /// A model that answers.
 struct Loaded {
     pretrained: Pretrained,
-    selftest: Option<Case>,
+    selftest: Option<SelfTest>,
     load_s: f64,
 }
 
@@ -324,7 +323,7 @@ impl Engine {
             .selftest
             .as_ref()
             .ok_or_else(|| Failure::request("this model's manifest has no self-test"))?;
-        let report = case.run(&loaded.pretrained).await?;
+        let report = case.run(&loaded.pretrained).await.map_err(Failure::from)?;
         self.opened.check()?;
         to_js(&report)
     }

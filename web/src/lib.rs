@@ -11,6 +11,4 @@ mod error;
 #[cfg(target_arch = "wasm32")]
 mod pictures;
 #[cfg(target_arch = "wasm32")]
-mod selftest;
-#[cfg(target_arch = "wasm32")]
 mod turn;

@@ -147,7 +147,7 @@ fn select_kernel<F: Float, S: Float, I: Int>(
         } else {
             #[unroll]
             for place in 0..per_word {
-                output[start + place] = F::new(0.0);
+                output[start + place] = F::new(0.0_f32);
             }
         }
     }

@@ -40,6 +40,7 @@ impl Quantization {
     }
 
     /// The largest weight whose scale is a finite f16.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn largest(self) -> f32 {
         f16::MAX.to_f32() * self.reach()
     }

@@ -5,6 +5,7 @@ mod parts;
 mod perceived;
 mod request;
 mod response;
+mod selftest;
 
 use generation::GenerationConfig;
 use image::RgbImage;
@@ -15,6 +16,7 @@ pub use parts::{Companion, FILES, Parts, PartsError};
 pub use perceived::{PerceiveRequest, pieces};
 pub use request::Request;
 pub use response::{Timing, Usage};
+pub use selftest::{Agreement, SelfTest};
 
 /// A model with all that is needed to talk to it.
 #[derive(Debug)]

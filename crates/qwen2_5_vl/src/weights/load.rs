@@ -1,6 +1,8 @@
 //! From safetensors files into a model, tensor by tensor.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+#[cfg(not(target_arch = "wasm32"))]
+use std::collections::BTreeSet;
 use std::io::{Read, Seek};
 
 use burn::module::{Module, ModuleMapper, Param};
@@ -185,11 +187,13 @@ impl Assembly {
     }
 
     /// A file's pieces that fit the model.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn pieces(&self, header: &Header) -> Vec<(String, Piece)> {
         self.plan(header, &mut BTreeMap::new()).0
     }
 
     /// Whether a tensor is a table of the vocabulary.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn is_table(&self, key: &str) -> bool {
         TABLES.contains(&key)
     }
