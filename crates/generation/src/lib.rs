@@ -9,6 +9,7 @@ mod layers;
 mod recording;
 mod sampling;
 mod score;
+mod sharing;
 
 pub use config::GenerationConfig;
 #[cfg(not(target_arch = "wasm32"))]
@@ -17,4 +18,4 @@ pub use generate::{Completion, Details, Finish, GenerateError, GenerateOptions, 
 pub use head::{Divergence, divergence};
 pub use recording::{Activations, RecordOptions, Recording, ScoreCotangents};
 pub use sampling::SamplingParams;
-pub use score::{Scores, score, token_scores, top_scores};
+pub use score::{Scores, score, score_uneven, token_scores, top_scores};

@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod data;
 pub mod evaluate;
+pub mod forward;
 pub mod hooks;
 pub mod metrics;
 pub mod optim;
@@ -20,7 +21,6 @@ pub mod tokenizer;
 pub mod train;
 mod training;
 pub mod update;
-pub mod view;
 
 pub use sft::sft;
 pub use tokenizer::train_tokenizer;

@@ -183,11 +183,13 @@ fn logprobs(
 ) -> Result<Vec<Vec<f32>>, PromptError> {
     let responses: Vec<&Response> = groups.iter().flat_map(|group| &group.responses).collect();
     let mut logprobs = vec![Vec::new(); responses.len()];
-    for piece in pieces(&members(groups), config.trainer.micro_batch_responses) {
+    let cost = |_, rows: &[usize]| rows.len();
+    for piece in pieces(&members(groups), config.trainer.micro_batch_responses, 1, cost) {
         let prompts: Vec<_> =
             piece.prompts.iter().map(|&group| groups[group].example.prompt.clone()).collect();
         let ids: Vec<Vec<u32>> = piece.rows.iter().map(|&row| responses[row].ids.clone()).collect();
-        let scores = generation::score(model, &prompts, &ids, config.rollout.temperature)?;
+        let temperature = config.rollout.temperature;
+        let scores = generation::score_uneven(model, &prompts, &piece.counts, &ids, temperature)?;
         let [_, tokens] = scores.logprobs.dims();
         let values: Vec<f32> = scores.logprobs.into_data().iter::<f32>().collect();
         for (&row, values) in piece.rows.iter().zip(values.chunks(tokens)) {
