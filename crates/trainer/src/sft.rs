@@ -14,6 +14,7 @@ use crate::config::{RolloutConfig, SftConfig};
 use crate::data::Example;
 use crate::forward::{Forward, ForwardOptions, Rows};
 use crate::hooks::Hooks;
+use crate::loss_scale::LossScale;
 use crate::metrics::Metrics;
 use crate::optim::{Optim, learning_rate};
 use crate::pretrained::Pretrained;
@@ -40,14 +41,14 @@ pub fn sft(
 ) -> Result<Outcome, TrainError> {
     let rollout = RolloutConfig { max_response_tokens: MAX_RESPONSE_TOKENS, ..Default::default() };
     let judging = Judging { rollout, algorithm: AlgorithmConfig::default() };
-    let parts = (&config.data, &config.optim, &config.trainer);
+    let parts = (&config.data, &config.model, &config.optim, &config.trainer);
     let mut training = Training::open(policy, config, parts, judging, device)?;
     while training.goes_on(hooks) {
         let started = Instant::now();
-        let Training { policy, optim, loader, state, total_steps, .. } = &mut training;
+        let Training { policy, optim, loader, state, total_steps, scale, .. } = &mut training;
         let examples = loader.next(config.trainer.batch_prompts, &policy.processor)?;
         let lr = learning_rate(&config.optim, state.step, *total_steps);
-        let metrics = learn(policy, optim, &examples, state.step, lr, config)?;
+        let metrics = learn(policy, (optim, scale), &examples, state.step, lr, config)?;
         training.end_step(metrics, started, hooks)?;
     }
     training.outcome()
@@ -56,7 +57,7 @@ pub fn sft(
 /// One optimizer update on a batch of examples.
 fn learn(
     policy: &mut Pretrained,
-    optim: &mut Optim,
+    (optim, scale): (&mut Optim, &mut LossScale),
     examples: &[Example],
     step_number: usize,
     lr: f64,
@@ -102,8 +103,10 @@ fn learn(
         .map(|(&logprob, &slope)| f64::from(logprob) * f64::from(slope))
         .sum();
     let mut gradients = GradientsAccumulator::new();
+    let cotangent = cotangent.scaled(scale.factor());
     forward.backward(model, &cotangent, &[], &mut gradients).map_err(UpdateError::from)?;
-    let report = step(&mut policy.model, optim, gradients.grads(), lr, config.optim.grad_clip);
+    let gradients = gradients.grads();
+    let report = step(&mut policy.model, optim, scale, gradients, lr, config.optim.grad_clip);
     Ok(Metrics::from_iter([
         ("train/loss", loss),
         ("train/lr", lr),

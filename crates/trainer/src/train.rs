@@ -66,9 +66,10 @@ pub fn train(
     hooks: &mut Hooks,
 ) -> Result<Outcome, TrainError> {
     // The reference is the policy that the run started from, also where the run goes on.
-    let reference = (config.algorithm.kl_coef != 0.0).then(|| policy.model.clone());
+    let reference = (config.algorithm.kl_coef != 0.0)
+        .then(|| policy.model.clone().with_compute_dtype(config.model.dtype.into()));
     let judging = Judging { rollout: config.rollout.clone(), algorithm: config.algorithm.clone() };
-    let parts = (&config.data, &config.optim, &config.trainer);
+    let parts = (&config.data, &config.model, &config.optim, &config.trainer);
     let mut training = Training::open(policy, config, parts, judging, device)?;
     training.evaluate_start(hooks)?;
     while training.goes_on(hooks) {
@@ -213,8 +214,8 @@ fn learn(
     for _ in 0..config.trainer.ppo_epochs {
         for (index, mini_batch) in groups.chunks(size).enumerate() {
             let moment = Moment { step, total_steps, first: index * size };
-            let (policy, optim) = (&mut training.policy, &mut training.optim);
-            updates.push(update(policy, optim, mini_batch, config, moment)?);
+            let Training { policy, optim, scale, .. } = &mut *training;
+            updates.push(update(policy, optim, scale, mini_batch, config, moment)?);
             hooks.progress("update", updates.len(), total);
         }
     }

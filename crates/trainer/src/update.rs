@@ -1,5 +1,7 @@
 //! One optimizer update: score all views, evaluate the objective, pull its cotangents back.
 
+use std::time::Instant;
+
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use cppo::perturbation::{Seed, View as Kind};
 use cppo::{
@@ -11,6 +13,7 @@ use qwen2_5_vl::{Prompt, PromptError, Qwen2_5_VL};
 
 use crate::config::TrainConfig;
 use crate::forward::{Forward, ForwardOptions, Rows};
+use crate::loss_scale::LossScale;
 use crate::metrics::Metrics;
 use crate::optim::{Optim, global_norm, learning_rate, scaled};
 use crate::pretrained::Pretrained;
@@ -47,7 +50,7 @@ impl Moment {
 /// The pictures of a group under a perturbation: kind, and number of the group in the mini-batch.
 pub type Perturb<'a> = dyn Fn(Kind, usize) -> Result<Prompt, ProcessorError> + 'a;
 
-/// Gradient of the objective on one mini-batch, and what it is made of.
+/// Gradient of the objective on one mini-batch times `loss_scale`, and what it is made of.
 ///
 /// # Errors
 ///
@@ -57,7 +60,9 @@ pub fn gradient(
     groups: &[Group],
     perturb: &Perturb,
     config: &TrainConfig,
+    loss_scale: f64,
 ) -> Result<(Objective, GradientsParams), UpdateError> {
+    let started = Instant::now();
     let mini = MiniBatch::new(groups);
     let algorithm = &config.algorithm;
     let scored = takes_gradient(&mini.advantages, &mini.correct, algorithm);
@@ -73,6 +78,7 @@ pub fn gradient(
     };
     let mut forward = Forward::new(model, mini.rows(&views), options)?;
     pairs.iter().for_each(|pairs| forward.compare(model, pairs));
+    let forwarded = started.elapsed().as_secs_f64();
 
     let [original, preserving, removing] = views.split(&mini, &forward.scores);
     let batch = Batch {
@@ -89,9 +95,12 @@ pub fn gradient(
         preserving: Some(&preserving),
         removing: Some(&removing),
     };
-    let objective = objective(&batch, algorithm);
+    let mut objective = objective(&batch, algorithm);
     let mut sum = GradientsAccumulator::new();
-    forward.backward(model, &views.join(&mini, &objective), &pairs, &mut sum)?;
+    let cotangent = views.join(&mini, &objective).scaled(loss_scale);
+    forward.backward(model, &cotangent, &pairs, &mut sum)?;
+    let backward = started.elapsed().as_secs_f64() - forwarded;
+    objective.metrics.extend([("timing_s/forward", forwarded), ("timing_s/backward", backward)]);
     Ok((objective, sum.grads()))
 }
 
@@ -105,6 +114,7 @@ pub fn gradient(
 pub fn update(
     policy: &mut Pretrained,
     optim: &mut Optim,
+    scale: &mut LossScale,
     groups: &[Group],
     config: &TrainConfig,
     moment: Moment,
@@ -113,29 +123,20 @@ pub fn update(
         let seed = moment.seed(config.rollout.seed, group);
         groups[group].example.view(kind, seed, &policy.processor, &config.algorithm)
     };
-    let (objective, gradients) = gradient(&policy.model, groups, &perturb, config)?;
+    let (objective, gradients) = gradient(&policy.model, groups, &perturb, config, scale.factor())?;
     let mut metrics = Metrics::default();
     for (name, value) in &objective.metrics {
         metrics.set(*name, *value);
     }
-    apply(&mut policy.model, optim, gradients, config, moment, &mut metrics);
-    Ok(metrics)
-}
-
-/// Clips the gradient and lets the optimizer act on it.
-fn apply(
-    model: &mut Qwen2_5_VL,
-    optim: &mut Optim,
-    gradients: GradientsParams,
-    config: &TrainConfig,
-    moment: Moment,
-    metrics: &mut Metrics,
-) {
     let lr = learning_rate(&config.optim, moment.step, moment.total_steps);
-    let report = step(model, optim, gradients, lr, config.optim.grad_clip);
+    if scale.is_dynamic() {
+        metrics.set("actor/loss_scale", scale.factor());
+    }
+    let report = step(&mut policy.model, optim, scale, gradients, lr, config.optim.grad_clip);
     metrics.set("actor/lr", lr);
     metrics.set("actor/grad_norm", report.norm);
     metrics.set("actor/skipped_updates", f64::from(u8::from(report.skipped)));
+    Ok(metrics)
 }
 
 /// What an optimizer step did.
@@ -147,20 +148,25 @@ pub struct StepReport {
     pub skipped: bool,
 }
 
-/// Clips by global norm and updates; a gradient that is not finite changes nothing.
+/// Takes the loss's scale out of the gradient, clips it by global norm and updates; a gradient
+/// that is not finite changes nothing.
 pub fn step(
     model: &mut Qwen2_5_VL,
     optim: &mut Optim,
+    scale: &mut LossScale,
     gradients: GradientsParams,
     lr: f64,
     grad_clip: f64,
 ) -> StepReport {
-    let norm = global_norm(model, &gradients);
+    let inverse = 1.0 / scale.factor();
+    let norm = global_norm(model, &gradients) * inverse;
+    scale.note(norm.is_finite());
     if !norm.is_finite() {
         return StepReport { norm, skipped: true };
     }
     // torch.nn.utils.clip_grad_norm_ divides by norm + 1e-6.
     let factor = if grad_clip > 0.0 { (grad_clip / (norm + 1e-6)).min(1.0) } else { 1.0 };
+    let factor = factor * inverse;
     let gradients = if factor < 1.0 { scaled(model, gradients, factor) } else { gradients };
     *model = optim.step(model.clone(), gradients, lr);
     StepReport { norm, skipped: false }
