@@ -180,14 +180,17 @@ fn deviation(dtype: DType, recompute: bool, loss_scale: f64) -> (f64, f64) {
 fn half_precision_has_the_loss_and_gradient_of_f32_up_to_its_rounding() {
     // bf16 has 8 bits, f16 11; some ten roundings follow one another in each layer.
     let cases = [(DType::BF16, 1.0, 5e-2, 5e-2), (DType::F16, 1024.0, 5e-3, 1e-2)];
+    let mut failures = Vec::new();
     for (dtype, loss_scale, loss_tolerance, tolerance) in cases {
         for recompute in [false, true] {
             let (loss, gradients) = deviation(dtype, recompute, loss_scale);
-            assert!(loss < loss_tolerance, "{dtype:?}, recompute {recompute}: {loss}");
-            assert!(gradients < tolerance, "{dtype:?}, recompute {recompute}: {gradients}");
-            assert!(gradients > 1e-5, "{dtype:?} took no part: {gradients}");
+            // No deviation at all would mean that the format took no part.
+            if loss > loss_tolerance || !(1e-5..tolerance).contains(&gradients) {
+                failures.push(format!("{dtype:?}, recompute {recompute}: {loss:e} {gradients:e}"));
+            }
         }
     }
+    assert!(failures.is_empty(), "{failures:?}");
 }
 
 #[test]

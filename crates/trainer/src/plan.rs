@@ -13,6 +13,12 @@ const NUMBER: u64 = 4;
 /// Logits that scoring holds at a time, for each piece in work.
 const MAX_LOGITS: u64 = 1 << 24;
 
+/// What the backend keeps for itself, such as packed matrices.
+const RUNTIME: u64 = 16 << 20;
+
+/// Arrays of attention's scores: with mask, as exponentials, as weights, and those by run of keys.
+const SCORE_ARRAYS: u64 = 4;
+
 /// Logits, their exponentials, and the derivatives of both.
 const LOGIT_ARRAYS: u64 = 5;
 
@@ -30,6 +36,8 @@ pub struct MemoryPlan {
     pub activations: u64,
     /// Logits that are in memory at a time, with what is computed from them.
     pub logits: u64,
+    /// Of one update: what of activations, logits and gradients is there at the same time.
+    pub update: u64,
     /// Of one rollout batch, likewise.
     pub kv_cache: u64,
 }
@@ -42,15 +50,23 @@ impl MemoryPlan {
         let parameters = model.num_params() as u64;
         let weights = parameters * NUMBER;
         let update = Update::new(model, config);
+        let gradients = update.gradient_sets * weights;
+        let activations = update.activations(model.config(), config, weights);
+        let logits = update.logits(model.config());
         let has_reference = config.algorithm.kl_coef != 0.0;
         Self {
             parameters,
             weights,
             reference: if has_reference { weights } else { 0 },
-            gradients: update.gradient_sets * weights,
+            gradients,
             optimizer: 2 * weights,
-            activations: update.activations(model.config(), config, weights),
-            logits: update.logits(model.config()),
+            activations,
+            logits,
+            // Stored activations are released as gradients come.
+            update: match config.trainer.recompute {
+                true => activations + logits.max(gradients),
+                false => (activations + logits).max(gradients),
+            },
             kv_cache: kv_cache(model.config(), config),
         }
     }
@@ -58,7 +74,7 @@ impl MemoryPlan {
     /// The larger of the rollout's and the update's need.
     pub fn peak(&self) -> u64 {
         let lasting = self.weights + self.reference + self.optimizer;
-        lasting + self.kv_cache.max(self.gradients + self.activations + self.logits)
+        lasting + RUNTIME + self.kv_cache.max(self.update)
     }
 }
 
@@ -74,6 +90,8 @@ struct Update {
     /// Prompts and responses of all views.
     prompt_tokens: u64,
     response_tokens: u64,
+    /// Those of the original view, whose logits all get a gradient.
+    original_tokens: u64,
     /// Pieces that run at a time.
     workers: u64,
     /// Gradients of all parameters, one for each piece in work and one for their sum.
@@ -91,8 +109,8 @@ impl Update {
             Algorithm::Papo | Algorithm::Vppo => (1.0, 1.0),
         };
         let prompts = trainer.mini_batch_prompts as f64 * (1.0 + views);
-        let responses =
-            (trainer.mini_batch_prompts * config.rollout.n) as f64 * (1.0 + views * share);
+        let originals = (trainer.mini_batch_prompts * config.rollout.n) as f64;
+        let responses = originals * (1.0 + views * share);
         let limit = trainer.micro_batch_responses as f64;
         let workers = workers(&model.device()) as f64;
         let pieces = (responses / limit).ceil().max(workers.min(prompts));
@@ -104,6 +122,7 @@ impl Update {
         let tokens = |count: f64, length: usize| (count * kept).ceil() as u64 * length as u64;
         Self {
             prompt_tokens: tokens(prompts, config.data.max_prompt_tokens),
+            original_tokens: tokens(originals, config.rollout.max_response_tokens),
             response_tokens: tokens(responses, config.rollout.max_response_tokens),
             workers: workers as u64,
             gradient_sets: if pieces > workers { workers as u64 + 1 } else { workers as u64 },
@@ -126,9 +145,9 @@ impl Update {
         let heads = text.num_attention_heads as u64;
         let keys = config.data.max_prompt_tokens as u64;
         let own = keys + config.rollout.max_response_tokens as u64;
-        let scores = 2 * heads * (prompt * keys + response * own) * NUMBER;
+        let scores = SCORE_ARRAYS * heads * (prompt * keys + response * own) * NUMBER;
         let seen = (vision.window_size / vision.patch_size).pow(2) as u64;
-        let patch_scores = 2 * vision.num_heads as u64 * patches * seen * NUMBER;
+        let patch_scores = SCORE_ARRAYS * vision.num_heads as u64 * patches * seen * NUMBER;
         let layer = (prompt + response) * per_token * number + scores;
         let block = patches * per_patch * number + patch_scores;
         let cast = if half { self.workers * weights / 2 } else { 0 };
@@ -142,7 +161,7 @@ impl Update {
     }
 
     fn logits(&self, model: &Qwen2_5_VLConfig) -> u64 {
-        let numbers = self.response_tokens * model.text_config.vocab_size as u64;
+        let numbers = self.original_tokens * model.text_config.vocab_size as u64;
         LOGIT_ARRAYS * numbers.min(self.workers * MAX_LOGITS) * NUMBER
     }
 }
@@ -166,6 +185,7 @@ impl std::fmt::Display for MemoryPlan {
             ("activations", self.activations),
             ("logits", self.logits),
             ("kv cache", self.kv_cache),
+            ("update", self.update),
             ("peak", self.peak()),
         ] {
             writeln!(f, "{name:<12} {:>9.3} GB", gigabytes(bytes))?;
