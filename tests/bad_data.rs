@@ -80,17 +80,31 @@ fn rows_that_cannot_be_used_end_the_run_or_are_counted() {
     for (bad, expected, reason) in cases {
         let limit = "data.max_prompt_tokens=64";
         let (folder, data) = folder(&[good(), bad.clone()]);
-        fails(&train(folder.path(), &data, &[limit, "data.overlong=error"]), expected);
+        // The other reason's key does not matter.
+        let (key, other) = match reason {
+            "overlong" => ("overlong", "unreadable"),
+            _ => ("unreadable", "overlong"),
+        };
+        let keys = [format!("data.{key}=error"), format!("data.{key}=skip")];
+        let other = format!("data.{other}=error");
+        fails(&train(folder.path(), &data, &[limit, &keys[0]]), expected);
         // One good row of two is found again and again, whatever the order of an epoch.
-        let changes = [limit, "data.overlong=skip", "trainer.total_steps=3"];
+        let validation = format!("data.val={data}");
+        let validated = [&validation, "trainer.eval_every=1"];
+        let run = [&[limit, &keys[0]], &validated[..]].concat();
+        fails(&train(folder.path(), "gym", &run), expected);
+        let changes =
+            [&[limit, &keys[1], &other, "trainer.total_steps=3"], &validated[..]].concat();
         let found = metrics(folder.path(), &train(folder.path(), &data, &changes));
         let last = found.last().unwrap();
+        assert_eq!(last["val/skipped"], 1.0);
+        assert_eq!(last[format!("val/skipped/{reason}")], 1.0);
         assert!(last["data/skipped"].as_f64().unwrap() >= 3.0, "{last}");
         assert_eq!(last["data/skipped"], last[format!("data/skipped/{reason}")]);
 
         let (folder, data) = self::folder(&[bad.clone(), bad]);
         let expected = expected.replace("line 2: ", "");
-        fails(&train(folder.path(), &data, &[limit, "data.overlong=skip"]), &expected);
+        fails(&train(folder.path(), &data, &[limit, &keys[1]]), &expected);
     }
 }
 
@@ -141,7 +155,7 @@ fn data_sets_that_are_none_are_named() {
     let mut damaged = whole;
     damaged[8..4000].iter_mut().for_each(|byte| *byte = !*byte);
     std::fs::write(&generated, &damaged).unwrap();
-    let output = train(empty.path(), out, &["data.overlong=error"]);
+    let output = train(empty.path(), out, &["data.unreadable=error"]);
     fails(&output, "the parquet data here cannot be read");
 }
 
@@ -166,7 +180,11 @@ fn a_step_in_which_all_responses_earn_the_same_changes_nothing() {
         assert_eq!(found.len(), 2, "{name}");
         for line in found {
             assert_eq!(line["critic/frac_reward_zero_std"], 1.0, "{name}: {line}");
-            if name != "filtered" {
+            if name == "filtered" {
+                // Ten times as many prompts are asked before a step goes without.
+                assert_eq!(line["train/num_gen_batches"], 10.0, "{line}");
+                assert_eq!(line["critic/score/max"], 0.0, "{line}");
+            } else {
                 assert_eq!(line["actor/pg_loss"], 0.0, "{name}: {line}");
                 assert_eq!(line["actor/loss"], 0.0, "{name}: {line}");
                 assert_eq!(line["actor/grad_norm"], 0.0, "{name}: {line}");

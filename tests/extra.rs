@@ -135,10 +135,11 @@ fn scores_and_every_gradient_at_a_temperature_equal_pytorch() {
     let zeros = vec![0.0; cotangents.len()];
     let options =
         RecordOptions { temperature, activations: Activations::Recomputed, train_vision: true };
-    let recording = Recording::new(&model, &[case(1)], &responses, options).unwrap();
-    let scores = recording.scores(&model);
+    let recording =
+        Recording::new(&model, &[case(1)], &[responses.len()], &responses, options).unwrap();
+    let scores = recording.scores();
     let cotangents = ScoreCotangents { logprobs: &cotangents, entropies: &zeros, divergences: &[] };
-    let gradients = recording.backward(&model, &cotangents);
+    let gradients = recording.backward(&cotangents);
     for (found, name) in [(scores.logprobs, "logprobs"), (scores.entropies, "entropy")] {
         let (expected, found) = (arrays.floats(&format!("scoring.{name}")).0, values(found));
         for (row, &length) in lengths.iter().enumerate() {

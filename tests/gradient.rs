@@ -64,11 +64,11 @@ fn both_ways_to_keep_activations_give_the_plain_gradient() {
     for activations in [Activations::Stored, Activations::Recomputed] {
         for train_vision in [true, false] {
             let options = options(activations, train_vision);
-            let recording = Recording::new(&model, &prompts, &responses, options).unwrap();
-            let scores = recording.scores(&model);
+            let recording = Recording::new(&model, &prompts, &[2, 2], &responses, options).unwrap();
+            let scores = recording.scores();
             assert!(distance(&values(scores.logprobs), &values(plain.logprobs.clone())) < 1e-5);
             assert!(distance(&values(scores.entropies), &values(plain.entropies.clone())) < 1e-5);
-            let found = named(&model, &recording.backward(&model, &cotangents));
+            let found = named(&model, &recording.backward(&cotangents));
             let mut expected = expected.clone();
             expected.retain(|name, _| train_vision || !name.starts_with("visual."));
             assert_equal(&found, &expected);
@@ -97,8 +97,9 @@ fn a_full_divergence_has_the_plain_value_and_gradient_on_both_sides() {
     let original = prompts.clone();
     prompts[0].pixel_values.iter_mut().for_each(|value| *value *= 0.25);
     for activations in [Activations::Stored, Activations::Recomputed] {
-        let record =
-            |prompts| Recording::new(&model, prompts, &responses, options(activations, true));
+        let record = |prompts| {
+            Recording::new(&model, prompts, &[2, 2], &responses, options(activations, true))
+        };
         let (p, q) = (record(&original).unwrap(), record(&prompts).unwrap());
         let ends = (p.predicting().clone(), q.predicting().clone());
         let found = values(generation::divergence(&model.valid(), ends.0, ends.1, 0.8));
@@ -113,7 +114,7 @@ fn a_full_divergence_has_the_plain_value_and_gradient_on_both_sides() {
             let divergences = [Divergence { other: &other, reverse, cotangents: &logprobs }];
             let cotangents =
                 ScoreCotangents { logprobs: &zeros, entropies: &zeros, divergences: &divergences };
-            for (name, part) in named(&model, &recording.backward(&model, &cotangents)) {
+            for (name, part) in named(&model, &recording.backward(&cotangents)) {
                 let total = sum.entry(name).or_insert_with(|| vec![0.0; part.len()]);
                 total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
             }

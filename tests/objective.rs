@@ -1,14 +1,16 @@
 //! The gradient of the whole objective: against PyTorch, and every way to compute it alike.
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 use cppo::perturbation::View;
 use cppo::reward::Reward;
 use cppo::{Algorithm, AlgorithmConfig, CplConfig, Gate, Kl, advantages};
 use qwen2_5_vl::Prompt;
-use trainer::config::{RolloutConfig, TrainConfig, TrainerConfig};
+use trainer::config::{ComputeDtype, OptimConfig, RolloutConfig, TrainConfig, TrainerConfig};
 use trainer::data::Example;
+use trainer::loss_scale::LossScale;
+use trainer::optim::Optim;
 use trainer::rollout::{Group, Response};
-use trainer::update::gradient;
+use trainer::update::{gradient, step};
 
 use crate::reference::{
     Arrays, case, folder, ids, json, model, named, processor, relative, transformers_key,
@@ -92,7 +94,7 @@ fn the_whole_objective_has_pytorchs_loss_and_gradient_of_every_parameter() {
     for (recompute, micro_batch) in [(false, 64), (true, 64), (true, 1)] {
         let config = config(AlgorithmConfig::default(), recompute, micro_batch);
         let views = |kind, _| Ok(view(kind));
-        let (objective, gradients) = gradient(&model, &[group()], &views, &config).unwrap();
+        let (objective, gradients) = gradient(&model, &[group()], &views, &config, 1.0).unwrap();
         let expected = json["objective"]["loss"].as_f64().unwrap();
         assert!((objective.loss - expected).abs() < 1e-4, "{} {expected}", objective.loss);
         let found = named(&model, &gradients);
@@ -134,7 +136,7 @@ fn every_way_to_compute_gives_the_same_gradient() {
     for algorithm in algorithms {
         let run = |recompute, micro_batch| {
             let config = config(algorithm.clone(), recompute, micro_batch);
-            let (objective, gradients) = gradient(&model, &groups, &views, &config).unwrap();
+            let (objective, gradients) = gradient(&model, &groups, &views, &config, 1.0).unwrap();
             (objective, named(&model, &gradients))
         };
         let (expected_objective, expected) = run(false, 64);
@@ -150,4 +152,67 @@ fn every_way_to_compute_gives_the_same_gradient() {
             }
         }
     }
+}
+
+/// Distance of all gradients together from those in f32, by their norm.
+fn deviation(dtype: DType, recompute: bool, loss_scale: f64) -> (f64, f64) {
+    let run = |dtype, scale: f64| {
+        let model = model(&Device::flex().autodiff()).with_compute_dtype(dtype);
+        let algorithm = AlgorithmConfig { name: Algorithm::Grpo, ..Default::default() };
+        let config = config(algorithm, recompute, 64);
+        let views = |kind, _| Ok(view(kind));
+        let (objective, gradients) = gradient(&model, &[group()], &views, &config, scale).unwrap();
+        let gradients: Vec<f64> = named(&model, &gradients)
+            .into_values()
+            .flatten()
+            .map(|value| f64::from(value) / scale)
+            .collect();
+        (objective.loss, gradients)
+    };
+    let ((expected_loss, expected), (loss, found)) = (run(DType::F32, 1.0), run(dtype, loss_scale));
+    assert_eq!(found.len(), expected.len());
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+    let difference = norm(&mut found.iter().zip(&expected).map(|(a, b)| a - b));
+    ((loss - expected_loss).abs(), difference / norm(&mut expected.into_iter()))
+}
+
+#[test]
+fn half_precision_has_the_loss_and_gradient_of_f32_up_to_its_rounding() {
+    // bf16 has 8 bits, f16 11; some ten roundings follow one another in each layer.
+    let cases = [(DType::BF16, 1.0, 5e-2, 5e-2), (DType::F16, 1024.0, 5e-3, 1e-2)];
+    let mut failures = Vec::new();
+    for (dtype, loss_scale, loss_tolerance, tolerance) in cases {
+        for recompute in [false, true] {
+            let (loss, gradients) = deviation(dtype, recompute, loss_scale);
+            // No deviation at all would mean that the format took no part.
+            if loss > loss_tolerance || !(1e-5..tolerance).contains(&gradients) {
+                failures.push(format!("{dtype:?}, recompute {recompute}: {loss:e} {gradients:e}"));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{failures:?}");
+}
+
+#[test]
+fn a_loss_scale_that_overflows_skips_the_update_and_is_halved() {
+    let mut model = model(&Device::flex().autodiff()).with_compute_dtype(DType::F16);
+    let config = config(AlgorithmConfig::default(), false, 64);
+    let views = |kind, _| Ok(view(kind));
+    let mut scale = LossScale::new(ComputeDtype::F16);
+    let first = scale.factor();
+    let (_, gradients) = gradient(&model, &[group()], &views, &config, 1e12).unwrap();
+    let before = named_weights(&model);
+    let mut optim = Optim::new(&OptimConfig { lr: 0.1, ..Default::default() });
+    let report = step(&mut model, &mut optim, &mut scale, gradients, 0.1, 1.0);
+    assert!(report.skipped && !report.norm.is_finite());
+    assert_eq!(scale.factor(), first / 2.0);
+    assert!(named_weights(&model) == before);
+    let (_, gradients) = gradient(&model, &[group()], &views, &config, scale.factor()).unwrap();
+    let report = step(&mut model, &mut optim, &mut scale, gradients, 0.1, 1.0);
+    assert!(!report.skipped && report.norm.is_finite(), "{report:?}");
+    assert!(named_weights(&model) != before);
+}
+
+fn named_weights(model: &qwen2_5_vl::Qwen2_5_VL) -> Vec<f32> {
+    model.model.norm.weight.val().into_data().iter::<f32>().collect()
 }

@@ -235,3 +235,38 @@ fn a_run_folder_of_another_configuration_or_without_rights_is_refused() {
         assert!(message.contains(expected), "{message}");
     }
 }
+
+/// What `--dry-run` plans against what an update of the planned size takes.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_planned_memory_is_within_a_tenth_of_what_a_step_takes() {
+    for change in ["trainer.recompute=false", "trainer.recompute=true"] {
+        let arguments =
+            ["bench", "--device=cpu", "--train-prompts=4", "--runs=1", "--json", change];
+        let found: Value = serde_json::from_slice(&finished(cppo(&arguments)).stdout).unwrap();
+        let bytes = |name: &str| found[name].as_f64().unwrap();
+        let (peak, planned) = (bytes("peak_memory_bytes"), bytes("planned_memory_bytes"));
+        assert!(
+            (0.9..1.1).contains(&(planned / peak)),
+            "{change}: {planned} planned, {peak} taken"
+        );
+    }
+}
+
+#[test]
+fn computing_in_half_precision_trains_and_goes_on_where_it_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    let changes = ["model.dtype=f16", "trainer.eval_every=0", "trainer.total_steps=3"];
+    finished(short(&whole, &changes));
+    finished(short(&broken, &[&changes[..2], &["trainer.total_steps=2"]].concat()));
+    finished(short(&broken, &changes));
+    let state = |folder: &Path| std::fs::read(checkpoint(folder, 3).join("trainer_state.json"));
+    assert!(state(&whole).unwrap() == state(&broken).unwrap());
+    let state: Value = serde_json::from_slice(&state(&whole).unwrap()).unwrap();
+    assert!(state["loss_scale"]["factor"].as_f64().unwrap() >= 1.0, "{state}");
+    for line in metrics(&whole) {
+        assert!(line["actor/loss_scale"].as_f64().unwrap() >= 1.0, "{line}");
+        assert!(line["critic/score/mean"].is_number(), "{line}");
+    }
+}

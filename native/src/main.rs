@@ -1,5 +1,6 @@
 //! The `cppo` command: one file per subcommand, and what they share.
 
+mod allocator;
 mod args;
 mod bench;
 mod data;
@@ -50,6 +51,7 @@ enum Command {
 }
 
 fn main() {
+    allocator::keep_freed_memory();
     let result = match Cli::parse().command {
         Command::Train(command) => command.run(),
         Command::Sft(command) => command.run(),

@@ -66,6 +66,14 @@ impl Cotangent {
         Self { logprobs: zeros.clone(), entropies: zeros.clone(), kl: zeros }
     }
 
+    /// Times a factor.
+    pub fn scaled(mut self, factor: f64) -> Self {
+        for values in [&mut self.logprobs, &mut self.entropies, &mut self.kl] {
+            values.iter_mut().for_each(|value| *value *= factor as f32);
+        }
+        self
+    }
+
     /// Whether nothing flows through these places.
     pub fn is_zero(&self, places: std::ops::Range<usize>) -> bool {
         [&self.logprobs, &self.entropies, &self.kl]

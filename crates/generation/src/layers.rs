@@ -10,11 +10,13 @@ use qwen2_5_vl::{Mask, Prefix, PromptBatch, Qwen2_5_VL, Rope};
 
 use crate::recording::Sum;
 use crate::score::predictors;
+use crate::sharing::Sharing;
 
 /// The inputs of every stage, without graph.
 #[derive(Debug)]
 pub(crate) struct Layers {
     batch: PromptBatch,
+    sharing: Sharing,
     /// Hidden states before each vision block, and after the last.
     patches: Vec<Tensor<2>>,
     features: Option<Tensor<2>>,
@@ -24,7 +26,12 @@ pub(crate) struct Layers {
 
 impl Layers {
     /// Runs the model on a device without autodiff.
-    pub fn forward(model: &Qwen2_5_VL, batch: PromptBatch, ids: Tensor<2, Int>) -> Self {
+    pub fn forward(
+        model: &Qwen2_5_VL,
+        batch: PromptBatch,
+        sharing: Sharing,
+        ids: Tensor<2, Int>,
+    ) -> Self {
         let mut patches = Vec::new();
         let features = model.pixels(&batch).map(|pixels| {
             let plan = model.visual.plan(&batch.image_grid_thw, &model.device());
@@ -36,12 +43,12 @@ impl Layers {
         });
         let mut hidden =
             vec![(model.embed_prompts(&batch, features.clone()), model.embed_responses(ids))];
-        let setting = Setting::new(model, &batch, &hidden[0].1);
+        let setting = Setting::new(model, &batch, &sharing, &hidden[0].1);
         for layer in 0..model.model.layers.len() {
             let (prompt, response) = hidden[layer].clone();
             hidden.push(setting.layer(model, layer, prompt, response));
         }
-        Self { batch, patches, features, hidden }
+        Self { batch, sharing, patches, features, hidden }
     }
 
     fn last(&self) -> &(Tensor<3>, Tensor<3>) {
@@ -51,7 +58,11 @@ impl Layers {
     /// The hidden states that predict the response tokens.
     pub fn predicting(&self, model: &Qwen2_5_VL) -> Tensor<2> {
         let (prompt, response) = self.last().clone();
-        predictors(model.last_hidden(prompt, &self.batch), response)
+        predictors(self.last_of_prompts(model, prompt), response)
+    }
+
+    fn last_of_prompts(&self, model: &Qwen2_5_VL, prompt: Tensor<3>) -> Tensor<2> {
+        self.sharing.rows(model.last_hidden(prompt, &self.batch), model)
     }
 
     /// Pulls the cotangent of [`Self::predicting`] back to every parameter.
@@ -73,7 +84,7 @@ impl Layers {
     fn predictors(&self, model: &Qwen2_5_VL, d_predicting: Tensor<2>) -> (Tensor<3>, Tensor<3>) {
         let (prompt, response) = self.last();
         let (prompt, response) = (leaf(prompt), leaf(response));
-        let last = model.last_hidden(prompt.clone(), &self.batch);
+        let last = self.last_of_prompts(model, prompt.clone());
         let mut gradients = pulled(predictors(last, response.clone()), d_predicting).backward();
         (taken(&prompt, &mut gradients), taken(&response, &mut gradients))
     }
@@ -83,7 +94,7 @@ impl Layers {
         sum: &mut Sum,
         mut d_hidden: (Tensor<3>, Tensor<3>),
     ) -> (Tensor<3>, Tensor<3>) {
-        let setting = Setting::new(sum.model, &self.batch, &self.hidden[0].1);
+        let setting = Setting::new(sum.model, &self.batch, &self.sharing, &self.hidden[0].1);
         for index in (0..sum.model.model.layers.len()).rev() {
             let (prompt, response) = &self.hidden[index];
             let (prompt, response) = (leaf(prompt), leaf(response));
@@ -133,19 +144,23 @@ impl Layers {
 /// How prompts and responses attend, the same in every layer.
 struct Setting<'a> {
     batch: &'a PromptBatch,
+    sharing: &'a Sharing,
     prefix: Prefix,
     rope: Rope,
     mask: Mask,
-    responses: usize,
 }
 
 impl<'a> Setting<'a> {
-    fn new(model: &Qwen2_5_VL, batch: &'a PromptBatch, response: &Tensor<3>) -> Self {
-        let [rows, tokens, _] = response.dims();
-        let responses = rows / batch.lengths.len();
-        let prefix = model.prefix(batch, Vec::new());
-        let (rope, mask) = model.response_pass(&prefix, responses, tokens);
-        Self { batch, prefix, rope, mask, responses }
+    fn new(
+        model: &Qwen2_5_VL,
+        batch: &'a PromptBatch,
+        sharing: &'a Sharing,
+        response: &Tensor<3>,
+    ) -> Self {
+        let [_, tokens, _] = response.dims();
+        let prefix = sharing.prefix(model.prefix(batch, Vec::new()), batch.longest, model);
+        let (rope, mask) = model.response_pass(&prefix, sharing.responses, tokens);
+        Self { batch, sharing, prefix, rope, mask }
     }
 
     fn layer(
@@ -158,7 +173,9 @@ impl<'a> Setting<'a> {
         let layer = &model.model.layers[index];
         let pass = Pass { rope: &self.batch.rope, responses: 1, mask: &self.batch.causal };
         let (prompt, shared) = layer.prompt(prompt, pass);
-        let pass = Pass { rope: &self.rope, responses: self.responses, mask: &self.mask };
+        let shared = self.sharing.keys(shared, model);
+        let responses = self.sharing.responses;
+        let pass = Pass { rope: &self.rope, responses, mask: &self.mask };
         (prompt, layer.response(response, pass, (&shared, &self.prefix.mask)))
     }
 }

@@ -12,6 +12,7 @@ mod layers;
 mod recording;
 mod sampling;
 mod score;
+mod sharing;
 
 pub use config::GenerationConfig;
 #[cfg(not(target_arch = "wasm32"))]
@@ -22,4 +23,4 @@ pub use head::{Divergence, divergence};
 #[cfg(not(target_arch = "wasm32"))]
 pub use recording::{Activations, RecordOptions, Recording, ScoreCotangents};
 pub use sampling::SamplingParams;
-pub use score::{Scores, score, token_scores, top_scores};
+pub use score::{Scores, score, score_uneven, token_scores, top_scores};

@@ -8,6 +8,7 @@ use qwen2_5_vl::{Prompt, PromptBatch, PromptError, Qwen2_5_VL};
 use crate::head::{self, Divergence};
 use crate::layers::Layers;
 use crate::score::{Scores, predictors, response_ids, score_hidden};
+use crate::sharing::Sharing;
 
 /// How a backward gets its activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,9 @@ pub struct ScoreCotangents<'a> {
 /// The forward pass of prompts and responses, ready for a backward.
 #[derive(Debug)]
 pub struct Recording {
+    /// The weights as leaves of this recording's own graph: graphs that share leaves cannot run
+    /// side by side.
+    model: Qwen2_5_VL,
     options: RecordOptions,
     ids: Tensor<2, Int>,
     /// Hidden states from which the tokens were predicted, `[responses · tokens, hidden_size]`.
@@ -60,37 +64,41 @@ enum Kept {
 impl Recording {
     /// Runs prompts and responses through `model`, which must be on an autodiff device.
     ///
-    /// `responses` holds the same number of responses for each prompt, prompt after prompt.
+    /// `responses` holds `counts[i]` responses to prompt `i`, prompt after prompt.
     ///
     /// # Errors
     ///
-    /// When a prompt does not fit the model, or there are no responses.
+    /// When a prompt does not fit the model or has no responses.
     pub fn new(
         model: &Qwen2_5_VL,
         prompts: &[Prompt],
+        counts: &[usize],
         responses: &[Vec<u32>],
         options: RecordOptions,
     ) -> Result<Self, PromptError> {
+        let model = model.clone().fork(&model.device());
         let plain = model.valid();
-        let ids = response_ids(&plain, prompts.len(), responses)?;
+        let sharing = Sharing::new(counts)?;
+        let ids = response_ids(&plain, counts, responses)?;
         let (predicting, activations) = match options.activations {
             Activations::Recomputed => {
-                let layers = Layers::forward(&plain, plain.batch(prompts)?, ids.clone());
+                let layers = Layers::forward(&plain, plain.batch(prompts)?, sharing, ids.clone());
                 (layers.predicting(&plain), Kept::Layers(Box::new(layers)))
             }
             Activations::Stored => {
                 let batch = plain.batch(prompts)?;
-                let end = graph(model, &plain, &batch, ids.clone(), options.train_vision);
+                let vision = if options.train_vision { &model } else { &plain };
+                let end = graph(&model, vision, &batch, &sharing, ids.clone());
                 (end.clone().inner(), Kept::Graph(Box::new(end)))
             }
         };
-        Ok(Self { options, ids, predicting, activations })
+        Ok(Self { model, options, ids, predicting, activations })
     }
 
     /// Log-probability and entropy of each response token.
-    pub fn scores(&self, model: &Qwen2_5_VL) -> Scores {
+    pub fn scores(&self) -> Scores {
         let (ids, temperature) = (self.ids.clone(), self.options.temperature);
-        score_hidden(&model.valid(), self.predicting.clone(), ids, temperature)
+        score_hidden(&self.model.valid(), self.predicting.clone(), ids, temperature)
     }
 
     /// The hidden states that another recording's [`Divergence`] refers to.
@@ -99,18 +107,18 @@ impl Recording {
     }
 
     /// Gradient of `Σ score · cotangent` for every parameter.
-    pub fn backward(self, model: &Qwen2_5_VL, cotangents: &ScoreCotangents) -> GradientsParams {
-        let mut sum = Sum { model, gradients: GradientsAccumulator::new() };
-        let targets = self.ids.clone().reshape([-1]);
-        let temperature = self.options.temperature;
+    pub fn backward(self, cotangents: &ScoreCotangents) -> GradientsParams {
+        let Self { model, options, ids, predicting, activations } = self;
+        let mut sum = Sum { model: &model, gradients: GradientsAccumulator::new() };
+        let targets = ids.clone().reshape([-1]);
         let d_predicting =
-            head::backward(&mut sum, self.predicting, targets, temperature, cotangents);
-        match self.activations {
+            head::backward(&mut sum, predicting, targets, options.temperature, cotangents);
+        match activations {
             Kept::Graph(end) => {
                 sum.add((*end * d_predicting).sum().backward());
             }
             Kept::Layers(layers) => {
-                layers.backward(&mut sum, self.ids, d_predicting, self.options.train_vision);
+                layers.backward(&mut sum, ids, d_predicting, options.train_vision);
             }
         }
         sum.gradients.grads()
@@ -120,17 +128,16 @@ impl Recording {
 /// The whole forward as one graph, up to the hidden states that predict the response tokens.
 fn graph(
     model: &Qwen2_5_VL,
-    plain: &Qwen2_5_VL,
+    vision: &Qwen2_5_VL,
     batch: &PromptBatch,
+    sharing: &Sharing,
     ids: Tensor<2, Int>,
-    train_vision: bool,
 ) -> Tensor<2> {
-    let features = match train_vision {
-        true => model.image_features(batch),
-        false => plain.image_features(batch),
-    };
+    let features = vision.image_features(batch);
     let (hidden, prefix) = model.prefill_embedded(batch, model.embed_prompts(batch, features));
-    predictors(model.last_hidden(hidden, batch), model.respond(ids, &prefix))
+    let prefix = sharing.prefix(prefix, batch.longest, model);
+    let last = sharing.rows(model.last_hidden(hidden, batch), model);
+    predictors(last, model.respond(ids, &prefix))
 }
 
 /// Gradients of a model's parameters, added up stage by stage.

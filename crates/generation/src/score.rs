@@ -4,6 +4,8 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use qwen2_5_vl::{Prompt, PromptError, Qwen2_5_VL};
 
+use crate::sharing::Sharing;
+
 /// Logits held at a time (64 MiB in f32), so that `[tokens, vocab_size]` never exists.
 const MAX_LOGITS: usize = 1 << 24;
 
@@ -30,8 +32,29 @@ pub fn score(
     responses: &[Vec<u32>],
     temperature: f64,
 ) -> Result<Scores, PromptError> {
-    let (hidden, ids) = predicting(model, prompts, responses)?;
+    score_uneven(model, prompts, &even(prompts, responses)?, responses, temperature)
+}
+
+/// [`score`], with `counts[i]` responses to prompt `i`.
+///
+/// # Errors
+///
+/// As [`score`].
+pub fn score_uneven(
+    model: &Qwen2_5_VL,
+    prompts: &[Prompt],
+    counts: &[usize],
+    responses: &[Vec<u32>],
+    temperature: f64,
+) -> Result<Scores, PromptError> {
+    let (hidden, ids) = predicting(model, prompts, counts, responses)?;
     Ok(score_hidden(model, hidden, ids, temperature))
+}
+
+/// The number of responses to each prompt, where all prompts have as many.
+fn even(prompts: &[Prompt], responses: &[Vec<u32>]) -> Result<Vec<usize>, PromptError> {
+    let count = responses.len().checked_div(prompts.len()).ok_or(PromptError::Empty)?;
+    Ok(vec![count; prompts.len()])
 }
 
 /// [`score`], with the ids and log-probabilities of the `top` likeliest tokens at each place.
@@ -51,7 +74,7 @@ pub fn top_scores(
     temperature: f64,
     top: usize,
 ) -> Result<(Scores, Option<(Tensor<2, Int>, Tensor<2>)>), PromptError> {
-    let (hidden, ids) = predicting(model, prompts, responses)?;
+    let (hidden, ids) = predicting(model, prompts, &even(prompts, responses)?, responses)?;
     let scores = score_hidden(model, hidden.clone(), ids, temperature);
     let top = top.min(model.config().text_config.vocab_size);
     if top == 0 {
@@ -72,23 +95,26 @@ pub fn top_scores(
 fn predicting(
     model: &Qwen2_5_VL,
     prompts: &[Prompt],
+    counts: &[usize],
     responses: &[Vec<u32>],
 ) -> Result<(Tensor<2>, Tensor<2, Int>), PromptError> {
     let batch = model.batch(prompts)?;
-    let ids = response_ids(model, prompts.len(), responses)?;
+    let sharing = Sharing::new(counts)?;
+    let ids = response_ids(model, counts, responses)?;
     let (hidden, prefix) = model.prefill(&batch);
-    let last = model.last_hidden(hidden, &batch);
+    let prefix = sharing.prefix(prefix, batch.longest, model);
+    let last = sharing.rows(model.last_hidden(hidden, &batch), model);
     Ok((predictors(last, model.respond(ids.clone(), &prefix)), ids))
 }
 
 /// Response ids padded on the right, `[responses, tokens]`.
 pub(crate) fn response_ids(
     model: &Qwen2_5_VL,
-    prompts: usize,
+    counts: &[usize],
     responses: &[Vec<u32>],
 ) -> Result<Tensor<2, Int>, PromptError> {
     let tokens = responses.iter().map(Vec::len).max().unwrap_or(0);
-    if tokens == 0 || responses.len() % prompts != 0 {
+    if tokens == 0 || responses.len() != counts.iter().sum::<usize>() {
         return Err(PromptError::Empty);
     }
     let vocab_size = model.config().text_config.vocab_size;

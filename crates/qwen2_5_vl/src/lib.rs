@@ -34,6 +34,7 @@ pub use config::{Qwen2_5_VLConfig, RopeParameters, TextConfig, VisionConfig};
 pub use error::{ConfigError, PromptError, WeightsError};
 pub use linear::{Embedding, Linear, RmsNorm};
 pub use model::{PromptBatch, Qwen2_5_VL};
+pub use parallel::{map_on_cores, workers};
 pub use prompt::{Prompt, RopeIndex};
 pub use quantized::{BLOCK, Quantization};
 pub use rope::Rope;

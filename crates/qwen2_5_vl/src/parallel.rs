@@ -59,6 +59,51 @@ pub(crate) fn map<T, R>(items: Vec<T>, function: impl Fn(T) -> R) -> Vec<R> {
     items.into_iter().map(function).collect()
 }
 
+/// How many cores share out large pieces of a device's work: all of a CPU, else one.
+pub fn workers(device: &Device) -> usize {
+    spans(usize::MAX, 1, &device.clone().without_autodiff()).len()
+}
+
+/// Maps all items, each on one core and several at a time where the device is a CPU; keeps their
+/// order. This suits items with much work that their backend would run on one core.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn map_on_cores<T: Send, R: Send>(
+    items: Vec<T>,
+    device: &Device,
+    function: impl Fn(T) -> R + Send + Sync,
+) -> Vec<R> {
+    let workers = workers(device).min(items.len());
+    if workers < 2 {
+        return items.into_iter().map(function).collect();
+    }
+    let queue = std::sync::Mutex::new(items.into_iter().enumerate());
+    let next = || queue.lock().expect("taking an item does not panic").next();
+    let work = || {
+        let items = std::iter::from_fn(next);
+        let run = || items.map(|(place, item)| (place, function(item))).collect::<Vec<_>>();
+        // In a pool of one thread nothing of an item's work moves to another core.
+        match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
+            Ok(pool) => pool.install(run),
+            Err(_) => run(),
+        }
+    };
+    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let joined = threads.into_iter().map(|thread| thread.join());
+        joined
+            .flat_map(|done| done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Maps all items one after the other.
+#[cfg(target_arch = "wasm32")]
+pub fn map_on_cores<T, R>(items: Vec<T>, _: &Device, function: impl Fn(T) -> R) -> Vec<R> {
+    items.into_iter().map(function).collect()
+}
+
 /// Passes each stretch of `length` values, with its place, to `function`, several at a time.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn chunks(
@@ -79,5 +124,30 @@ pub(crate) fn chunks(
 pub(crate) fn chunks(values: &mut [f32], length: usize, function: impl Fn(usize, &mut [f32])) {
     for (index, chunk) in values.chunks_mut(length).enumerate() {
         function(index * length, chunk);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_stand_in_the_order_of_the_items() {
+        let device = Device::flex();
+        assert_eq!(workers(&device), cores());
+        assert_eq!(workers(&device.clone().autodiff()), cores());
+        for count in [0, 1, 2, 100] {
+            let found = map_on_cores((0..count).collect(), &device, |item: usize| {
+                std::thread::sleep(std::time::Duration::from_micros((100 - item as u64) * 10));
+                (item, count < 2 || cores() < 2 || rayon::current_num_threads() == 1)
+            });
+            assert_eq!(found, (0..count).map(|item| (item, true)).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "item 3")]
+    fn a_panic_reaches_the_caller() {
+        map_on_cores((0..4).collect(), &Device::flex(), |item| assert!(item < 3, "item {item}"));
     }
 }

@@ -14,6 +14,7 @@ use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
 use crate::data::Skipped;
+use crate::loss_scale::LossScale;
 use crate::optim::Optim;
 use crate::pretrained::{self, ModelFiles, Pretrained, PretrainedError};
 
@@ -28,6 +29,9 @@ pub struct TrainerState {
     pub skipped: Skipped,
     /// Best validation score so far, and the step it was reached at.
     pub best: Option<(f64, usize)>,
+    /// Where the loss is scaled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<LossScale>,
     /// Length and CRC-32C of every other file of the checkpoint.
     #[serde(default)]
     files: BTreeMap<String, (u64, u32)>,

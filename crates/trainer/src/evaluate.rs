@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cppo::AlgorithmConfig;
 
 use crate::config::{DataConfig, RolloutConfig};
-use crate::data::{Example, ExampleError, Source};
+use crate::data::{Example, ExampleError, Skipped, Source};
 use crate::hooks::Hooks;
 use crate::metrics::Metrics;
 use crate::pretrained::Pretrained;
@@ -15,15 +15,16 @@ use crate::train::TrainError;
 /// Validation examples, read and encoded once.
 pub struct Validation {
     examples: Vec<Example>,
+    skipped: Skipped,
 }
 
 impl Validation {
     /// Reads the first `data.val_max_samples` examples of `source`; those that cannot be used are
-    /// left out.
+    /// left out and counted.
     ///
     /// # Errors
     ///
-    /// When no example can be used, or the source is without end and no number is given.
+    /// When an example cannot be used and `data.overlong` or `data.unreadable` says so, when no example can be used, or the source is without end and no number is given.
     pub fn new(
         mut source: Source,
         policy: &Pretrained,
@@ -40,7 +41,7 @@ impl Validation {
             None => limit,
         };
         let mut examples = Vec::with_capacity(count);
-        let mut last = None;
+        let (mut last, mut skipped) = (None, Skipped::new());
         for index in 0..count {
             let example = source
                 .sample(index)
@@ -48,12 +49,16 @@ impl Validation {
                 .and_then(|sample| Example::new(sample, index, &policy.processor, config));
             match example {
                 Ok(example) => examples.push(example),
-                Err(error) => last = Some(error),
+                Err(error) if !error.may_be_skipped(config) => return Err(error.into()),
+                Err(error) => {
+                    *skipped.entry(error.reason().into()).or_default() += 1;
+                    last = Some(error);
+                }
             }
         }
         match (examples.is_empty(), last) {
             (true, Some(error)) => Err(error.into()),
-            _ => Ok(Self { examples }),
+            _ => Ok(Self { examples, skipped }),
         }
     }
 
@@ -84,6 +89,10 @@ impl Validation {
             }
         }
         let mut metrics = Metrics::default();
+        metrics.set("val/skipped", self.skipped.values().sum::<usize>() as f64);
+        for (reason, count) in &self.skipped {
+            metrics.set(format!("val/skipped/{reason}"), *count as f64);
+        }
         for (name, (accuracy, score, count)) in sums {
             metrics.set(format!("val-core/{name}/acc/mean@1"), accuracy / count);
             metrics.set(format!("val-aux/{name}/reward/mean@1"), score / count);

@@ -7,7 +7,9 @@ pub mod checkpoint;
 pub mod config;
 pub mod data;
 pub mod evaluate;
+pub mod forward;
 pub mod hooks;
+pub mod loss_scale;
 pub mod metrics;
 pub mod optim;
 pub mod pieces;
@@ -20,7 +22,6 @@ pub mod tokenizer;
 pub mod train;
 mod training;
 pub mod update;
-pub mod view;
 
 pub use sft::sft;
 pub use tokenizer::train_tokenizer;

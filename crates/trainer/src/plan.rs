@@ -1,16 +1,26 @@
 //! What a run will need in memory, before it starts.
 
 use burn::module::Module;
-use qwen2_5_vl::{Qwen2_5_VL, Qwen2_5_VLConfig};
+use cppo::{Algorithm, Gate};
+use qwen2_5_vl::{Qwen2_5_VL, Qwen2_5_VLConfig, workers};
 use serde::Serialize;
 
-use crate::config::TrainConfig;
+use crate::config::{ComputeDtype, TrainConfig};
 
 /// Bytes of one f32 number.
 const NUMBER: u64 = 4;
 
-/// Logits and their temporaries that scoring holds at a time: four arrays of 2²⁴ numbers.
-const LOGITS: u64 = 4 * (1 << 24) * NUMBER;
+/// Logits that scoring holds at a time, for each piece in work.
+const MAX_LOGITS: u64 = 1 << 24;
+
+/// What the backend keeps for itself, such as packed matrices.
+const RUNTIME: u64 = 16 << 20;
+
+/// Arrays of attention's scores: with mask, as exponentials, as weights, and those by run of keys.
+const SCORE_ARRAYS: u64 = 4;
+
+/// Logits, their exponentials, and the derivatives of both.
+const LOGIT_ARRAYS: u64 = 5;
 
 /// An estimate of the device memory that training takes at most, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -24,23 +34,39 @@ pub struct MemoryPlan {
     pub optimizer: u64,
     /// Of one update, for the longest prompts and responses allowed.
     pub activations: u64,
+    /// Logits that are in memory at a time, with what is computed from them.
+    pub logits: u64,
+    /// Of one update: what of activations, logits and gradients is there at the same time.
+    pub update: u64,
     /// Of one rollout batch, likewise.
     pub kv_cache: u64,
 }
 
 impl MemoryPlan {
-    /// The plan of a run; activations are counted by the arrays that a layer keeps.
+    /// The plan of a run. Activations are counted by the arrays that Burn's graph keeps; half of
+    /// a prompt's tokens are taken to be a picture's, and half of the responses to be let in by
+    /// the gate.
     pub fn new(model: &Qwen2_5_VL, config: &TrainConfig) -> Self {
         let parameters = model.num_params() as u64;
         let weights = parameters * NUMBER;
+        let update = Update::new(model, config);
+        let gradients = update.gradient_sets * weights;
+        let activations = update.activations(model.config(), config, weights);
+        let logits = update.logits(model.config());
         let has_reference = config.algorithm.kl_coef != 0.0;
         Self {
             parameters,
             weights,
             reference: if has_reference { weights } else { 0 },
-            gradients: weights,
+            gradients,
             optimizer: 2 * weights,
-            activations: activations(model.config(), config),
+            activations,
+            logits,
+            // Stored activations are released as gradients come.
+            update: match config.trainer.recompute {
+                true => activations + logits.max(gradients),
+                false => (activations + logits).max(gradients),
+            },
             kv_cache: kv_cache(model.config(), config),
         }
     }
@@ -48,7 +74,7 @@ impl MemoryPlan {
     /// The larger of the rollout's and the update's need.
     pub fn peak(&self) -> u64 {
         let lasting = self.weights + self.reference + self.optimizer;
-        lasting + self.kv_cache.max(self.gradients + self.activations)
+        lasting + RUNTIME + self.kv_cache.max(self.update)
     }
 }
 
@@ -59,25 +85,84 @@ fn tokens(responses: usize, config: &TrainConfig) -> (u64, u64) {
     ((prompts * prompt) as u64, (responses * response) as u64)
 }
 
-fn activations(model: &Qwen2_5_VLConfig, config: &TrainConfig) -> u64 {
-    let (text, trainer) = (&model.text_config, &config.trainer);
-    let mini_batch = trainer.mini_batch_prompts * config.rollout.n;
-    let (prompt, response) = tokens(trainer.micro_batch_responses.min(mini_batch), config);
-    let (hidden, layers) = (text.hidden_size as u64, text.num_hidden_layers as u64);
-    let keys = (config.data.max_prompt_tokens + config.rollout.max_response_tokens) as u64;
-    // Norms, projections, rotated heads and sums; the gated product; scores and their softmax.
-    let per_token = 12 * hidden
-        + 4 * text.intermediate_size as u64
-        + 3 * text.num_attention_heads as u64 * keys;
-    let layer = (prompt + response) * per_token * NUMBER;
-    let inputs = (prompt + response) * hidden * NUMBER;
-    let views = if config.algorithm.name == cppo::Algorithm::Grpo { 1 } else { 3 };
-    match trainer.recompute {
-        true => layers * inputs + layer + LOGITS,
-        false => {
-            let pieces = mini_batch.div_ceil(trainer.micro_batch_responses) as u64;
-            views * pieces * layers * layer + LOGITS
+/// What is in memory at a time of one update.
+struct Update {
+    /// Prompts and responses of all views.
+    prompt_tokens: u64,
+    response_tokens: u64,
+    /// Those of the original view, whose logits all get a gradient.
+    original_tokens: u64,
+    /// Pieces that run at a time.
+    workers: u64,
+    /// Gradients of all parameters, one for each piece in work and one for their sum.
+    gradient_sets: u64,
+}
+
+impl Update {
+    fn new(model: &Qwen2_5_VL, config: &TrainConfig) -> Self {
+        let (algorithm, trainer) = (&config.algorithm, &config.trainer);
+        let gated = if algorithm.cpl.gate == Gate::None { 1.0 } else { 0.5 };
+        let (views, share) = match algorithm.name {
+            Algorithm::Grpo => (0.0, 0.0),
+            Algorithm::Cppo if algorithm.cpl.coef == 0.0 => (0.0, 0.0),
+            Algorithm::Cppo => (2.0, gated),
+            Algorithm::Papo | Algorithm::Vppo => (1.0, 1.0),
+        };
+        let prompts = trainer.mini_batch_prompts as f64 * (1.0 + views);
+        let originals = (trainer.mini_batch_prompts * config.rollout.n) as f64;
+        let responses = originals * (1.0 + views * share);
+        let limit = trainer.micro_batch_responses as f64;
+        let workers = workers(&model.device()) as f64;
+        let pieces = (responses / limit).ceil().max(workers.min(prompts));
+        let workers = workers.min(pieces);
+        let kept = match trainer.recompute && responses > limit {
+            true => workers / pieces,
+            false => 1.0,
+        };
+        let tokens = |count: f64, length: usize| (count * kept).ceil() as u64 * length as u64;
+        Self {
+            prompt_tokens: tokens(prompts, config.data.max_prompt_tokens),
+            original_tokens: tokens(originals, config.rollout.max_response_tokens),
+            response_tokens: tokens(responses, config.rollout.max_response_tokens),
+            workers: workers as u64,
+            gradient_sets: if pieces > workers { workers as u64 + 1 } else { workers as u64 },
         }
+    }
+
+    fn activations(&self, model: &Qwen2_5_VLConfig, config: &TrainConfig, weights: u64) -> u64 {
+        let (text, vision) = (&model.text_config, &model.vision_config);
+        let (prompt, response) = (self.prompt_tokens, self.response_tokens);
+        let (width, depth) = (vision.hidden_size as u64, vision.depth as u64);
+        let (hidden, layers) = (text.hidden_size as u64, text.num_hidden_layers as u64);
+        let patches = prompt / 2 * vision.merge_unit() as u64;
+        let half = config.model.dtype != ComputeDtype::F32;
+        let number = if half { NUMBER / 2 } else { NUMBER };
+        // Both norms, queries before and after rotation, keys, values, the gated product.
+        let kv_width = (text.num_key_value_heads * text.head_dim()) as u64;
+        let per_token = 10 * hidden + 4 * kv_width + 5 * text.intermediate_size as u64;
+        let per_patch = 16 * width + 5 * vision.intermediate_size as u64;
+        // Scores and their softmax are f32 always.
+        let heads = text.num_attention_heads as u64;
+        let keys = config.data.max_prompt_tokens as u64;
+        let own = keys + config.rollout.max_response_tokens as u64;
+        let scores = SCORE_ARRAYS * heads * (prompt * keys + response * own) * NUMBER;
+        let seen = (vision.window_size / vision.patch_size).pow(2) as u64;
+        let patch_scores = SCORE_ARRAYS * vision.num_heads as u64 * patches * seen * NUMBER;
+        let layer = (prompt + response) * per_token * number + scores;
+        let block = patches * per_patch * number + patch_scores;
+        let cast = if half { self.workers * weights / 2 } else { 0 };
+        match config.trainer.recompute {
+            false => layers * layer + depth * block + cast,
+            true => {
+                let inputs = layers * (prompt + response) * hidden + depth * patches * width;
+                inputs * number + layer.max(block)
+            }
+        }
+    }
+
+    fn logits(&self, model: &Qwen2_5_VLConfig) -> u64 {
+        let numbers = self.original_tokens * model.text_config.vocab_size as u64;
+        LOGIT_ARRAYS * numbers.min(self.workers * MAX_LOGITS) * NUMBER
     }
 }
 
@@ -98,7 +183,9 @@ impl std::fmt::Display for MemoryPlan {
             ("gradients", self.gradients),
             ("optimizer", self.optimizer),
             ("activations", self.activations),
+            ("logits", self.logits),
             ("kv cache", self.kv_cache),
+            ("update", self.update),
             ("peak", self.peak()),
         ] {
             writeln!(f, "{name:<12} {:>9.3} GB", gigabytes(bytes))?;

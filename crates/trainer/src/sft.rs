@@ -12,7 +12,9 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::config::{RolloutConfig, SftConfig};
 use crate::data::Example;
+use crate::forward::{Forward, ForwardOptions, Rows};
 use crate::hooks::Hooks;
+use crate::loss_scale::LossScale;
 use crate::metrics::Metrics;
 use crate::optim::{Optim, learning_rate};
 use crate::pretrained::Pretrained;
@@ -20,7 +22,6 @@ use crate::rollout::mixed;
 use crate::train::{Outcome, TrainError};
 use crate::training::{Judging, Training};
 use crate::update::{UpdateError, step};
-use crate::view::{Rows, View, ViewOptions};
 
 /// Responses longer than this end evaluation early.
 const MAX_RESPONSE_TOKENS: usize = 128;
@@ -40,14 +41,14 @@ pub fn sft(
 ) -> Result<Outcome, TrainError> {
     let rollout = RolloutConfig { max_response_tokens: MAX_RESPONSE_TOKENS, ..Default::default() };
     let judging = Judging { rollout, algorithm: AlgorithmConfig::default() };
-    let parts = (&config.data, &config.optim, &config.trainer);
+    let parts = (&config.data, &config.model, &config.optim, &config.trainer);
     let mut training = Training::open(policy, config, parts, judging, device)?;
     while training.goes_on(hooks) {
         let started = Instant::now();
-        let Training { policy, optim, loader, state, total_steps, .. } = &mut training;
+        let Training { policy, optim, loader, state, total_steps, scale, .. } = &mut training;
         let examples = loader.next(config.trainer.batch_prompts, &policy.processor)?;
         let lr = learning_rate(&config.optim, state.step, *total_steps);
-        let metrics = learn(policy, optim, &examples, state.step, lr, config)?;
+        let metrics = learn(policy, (optim, scale), &examples, state.step, lr, config)?;
         training.end_step(metrics, started, hooks)?;
     }
     training.outcome()
@@ -56,7 +57,7 @@ pub fn sft(
 /// One optimizer update on a batch of examples.
 fn learn(
     policy: &mut Pretrained,
-    optim: &mut Optim,
+    (optim, scale): (&mut Optim, &mut LossScale),
     examples: &[Example],
     step_number: usize,
     lr: f64,
@@ -79,20 +80,22 @@ fn learn(
         let seed = Seed { run: config.data.seed, step: step_number as u64, prompt: place as u64 };
         prompts.push(augmented(example, seed, policy, config)?);
     }
-    let rows: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
-    let tokens = rows.iter().map(|row| row.len()).max().unwrap_or(0);
-    let total: usize = rows.iter().map(|row| row.len()).sum();
-    let rows = Rows { ids: &rows, tokens };
-    let wanted: Vec<Vec<usize>> = (0..ids.len()).map(|row| vec![row]).collect();
-    let options = ViewOptions::new(&config.trainer, &config.model, 1.0, ids.len());
+    let tokens = ids.iter().map(Vec::len).max().unwrap_or(0);
+    let total: usize = ids.iter().map(Vec::len).sum();
+    let rows = Rows {
+        prompts,
+        ids: ids.iter().map(Vec::as_slice).collect(),
+        tokens,
+        wanted: (0..ids.len()).map(|row| vec![row]).collect(),
+    };
+    let options = ForwardOptions::new(&config.trainer, &config.model, 1.0);
     let model = &policy.model;
-    let mut view =
-        View::score(model, &prompts, rows, &wanted, options).map_err(UpdateError::from)?;
+    let forward = Forward::new(model, rows, options).map_err(UpdateError::from)?;
     let mut cotangent = Cotangent::zeros(ids.len() * tokens);
     for (row, ids) in ids.iter().enumerate() {
         cotangent.logprobs[row * tokens..][..ids.len()].fill(-1.0 / total as f32);
     }
-    let loss: f64 = view
+    let loss: f64 = forward
         .scores
         .logprobs
         .iter()
@@ -100,9 +103,10 @@ fn learn(
         .map(|(&logprob, &slope)| f64::from(logprob) * f64::from(slope))
         .sum();
     let mut gradients = GradientsAccumulator::new();
-    view.backward(model, &cotangent, &[], &mut gradients).map_err(UpdateError::from)?;
-    drop(view);
-    let report = step(&mut policy.model, optim, gradients.grads(), lr, config.optim.grad_clip);
+    let cotangent = cotangent.scaled(scale.factor());
+    forward.backward(model, &cotangent, &[], &mut gradients).map_err(UpdateError::from)?;
+    let gradients = gradients.grads();
+    let report = step(&mut policy.model, optim, scale, gradients, lr, config.optim.grad_clip);
     Ok(Metrics::from_iter([
         ("train/loss", loss),
         ("train/lr", lr),

@@ -66,9 +66,10 @@ pub fn train(
     hooks: &mut Hooks,
 ) -> Result<Outcome, TrainError> {
     // The reference is the policy that the run started from, also where the run goes on.
-    let reference = (config.algorithm.kl_coef != 0.0).then(|| policy.model.clone());
+    let reference = (config.algorithm.kl_coef != 0.0)
+        .then(|| policy.model.clone().with_compute_dtype(config.model.dtype.into()));
     let judging = Judging { rollout: config.rollout.clone(), algorithm: config.algorithm.clone() };
-    let parts = (&config.data, &config.optim, &config.trainer);
+    let parts = (&config.data, &config.model, &config.optim, &config.trainer);
     let mut training = Training::open(policy, config, parts, judging, device)?;
     training.evaluate_start(hooks)?;
     while training.goes_on(hooks) {
@@ -183,11 +184,13 @@ fn logprobs(
 ) -> Result<Vec<Vec<f32>>, PromptError> {
     let responses: Vec<&Response> = groups.iter().flat_map(|group| &group.responses).collect();
     let mut logprobs = vec![Vec::new(); responses.len()];
-    for piece in pieces(&members(groups), config.trainer.micro_batch_responses) {
+    let cost = |_, rows: &[usize]| rows.len();
+    for piece in pieces(&members(groups), config.trainer.micro_batch_responses, 1, cost) {
         let prompts: Vec<_> =
             piece.prompts.iter().map(|&group| groups[group].example.prompt.clone()).collect();
         let ids: Vec<Vec<u32>> = piece.rows.iter().map(|&row| responses[row].ids.clone()).collect();
-        let scores = generation::score(model, &prompts, &ids, config.rollout.temperature)?;
+        let temperature = config.rollout.temperature;
+        let scores = generation::score_uneven(model, &prompts, &piece.counts, &ids, temperature)?;
         let [_, tokens] = scores.logprobs.dims();
         let values: Vec<f32> = scores.logprobs.into_data().iter::<f32>().collect();
         for (&row, values) in piece.rows.iter().zip(values.chunks(tokens)) {
@@ -211,8 +214,8 @@ fn learn(
     for _ in 0..config.trainer.ppo_epochs {
         for (index, mini_batch) in groups.chunks(size).enumerate() {
             let moment = Moment { step, total_steps, first: index * size };
-            let (policy, optim) = (&mut training.policy, &mut training.optim);
-            updates.push(update(policy, optim, mini_batch, config, moment)?);
+            let Training { policy, optim, scale, .. } = &mut *training;
+            updates.push(update(policy, optim, scale, mini_batch, config, moment)?);
             hooks.progress("update", updates.len(), total);
         }
     }

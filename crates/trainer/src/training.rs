@@ -4,16 +4,19 @@
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 use cppo::AlgorithmConfig;
 use gym::Split;
 use serde::Serialize;
 
 use crate::checkpoint::TrainerState;
-use crate::config::{DataConfig, OptimConfig, RolloutConfig, TrainerConfig};
+use crate::config::{
+    ComputeDtype, DataConfig, ModelConfig, OptimConfig, RolloutConfig, TrainerConfig,
+};
 use crate::data::{Loader, Source};
 use crate::evaluate::Validation;
 use crate::hooks::Hooks;
+use crate::loss_scale::LossScale;
 use crate::metrics::Metrics;
 use crate::optim::Optim;
 use crate::pretrained::Pretrained;
@@ -35,6 +38,7 @@ pub(crate) struct Training {
     pub state: TrainerState,
     pub run: Run,
     pub total_steps: usize,
+    pub scale: LossScale,
     trainer: TrainerConfig,
     validation: Option<Validation>,
     judging: Judging,
@@ -49,10 +53,11 @@ impl Training {
     pub fn open(
         policy: Pretrained,
         config: &impl Serialize,
-        (data, optim, trainer): (&DataConfig, &OptimConfig, &TrainerConfig),
+        (data, model, optim, trainer): (&DataConfig, &ModelConfig, &OptimConfig, &TrainerConfig),
         judging: Judging,
         device: &Device,
     ) -> Result<Self, TrainError> {
+        check_dtype(model.dtype, device)?;
         let source = Source::open(&data.train, Split::Train, data)?
             .filter(|source| !source.is_empty())
             .ok_or_else(|| {
@@ -69,10 +74,23 @@ impl Training {
         let (mut policy, mut state) =
             run.resume(&mut optim, device)?.unwrap_or((policy, TrainerState::default()));
         policy.model = policy.model.to_device(&device.clone().autodiff()).train();
+        policy.model = policy.model.with_compute_dtype(model.dtype.into());
+        let scale = state.loss_scale.unwrap_or(LossScale::new(model.dtype));
         loader.place = state.place;
         loader.skipped = std::mem::take(&mut state.skipped);
         let trainer = trainer.clone();
-        Ok(Self { policy, optim, loader, state, run, total_steps, trainer, validation, judging })
+        Ok(Self {
+            policy,
+            optim,
+            loader,
+            state,
+            run,
+            total_steps,
+            scale,
+            trainer,
+            validation,
+            judging,
+        })
     }
 
     /// Whether there is a step to do.
@@ -119,6 +137,7 @@ impl Training {
         state.step += 1;
         state.place = self.loader.place;
         state.skipped = self.loader.skipped.clone();
+        state.loss_scale = self.scale.is_dynamic().then_some(self.scale);
         let step = state.step;
         metrics.merge(self.loader.metrics());
         metrics.set("training/global_step", step as f64);
@@ -160,6 +179,16 @@ impl Training {
         let steps = self.state.step;
         let accuracy = self.run.accuracy()?;
         Ok(Outcome { steps, stopped: steps < self.total_steps, accuracy })
+    }
+}
+
+fn check_dtype(dtype: ComputeDtype, device: &Device) -> Result<(), TrainError> {
+    match device.supports_dtype(DType::from(dtype)) {
+        true => Ok(()),
+        false => Err(TrainError::Config(format!(
+            "model.dtype = {dtype}: this device does not compute in it; use f32, or another \
+             trainer.device"
+        ))),
     }
 }
 

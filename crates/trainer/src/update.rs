@@ -1,20 +1,23 @@
-//! One optimizer update: score the views, evaluate the objective, pull its cotangents back.
+//! One optimizer update: score all views, evaluate the objective, pull its cotangents back.
+
+use std::time::Instant;
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use cppo::perturbation::{Seed, View as Kind};
 use cppo::{
-    Algorithm, AlgorithmConfig, Batch, Kl, Objective, ViewScores, objective, takes_gradient,
-    takes_views,
+    Algorithm, AlgorithmConfig, Batch, Cotangent, Kl, Objective, ViewScores, objective,
+    takes_gradient, takes_views,
 };
 use processor::ProcessorError;
 use qwen2_5_vl::{Prompt, PromptError, Qwen2_5_VL};
 
 use crate::config::TrainConfig;
+use crate::forward::{Forward, ForwardOptions, Rows};
+use crate::loss_scale::LossScale;
 use crate::metrics::Metrics;
 use crate::optim::{Optim, global_norm, learning_rate, scaled};
 use crate::pretrained::Pretrained;
 use crate::rollout::{Group, members};
-use crate::view::{Rows, View, ViewOptions};
 
 /// Why an update failed.
 #[derive(Debug, thiserror::Error)]
@@ -45,9 +48,9 @@ impl Moment {
 }
 
 /// The pictures of a group under a perturbation: kind, and number of the group in the mini-batch.
-pub type Views<'a> = dyn Fn(Kind, usize) -> Result<Prompt, ProcessorError> + 'a;
+pub type Perturb<'a> = dyn Fn(Kind, usize) -> Result<Prompt, ProcessorError> + 'a;
 
-/// Gradient of the objective on one mini-batch, and what it is made of.
+/// Gradient of the objective on one mini-batch times `loss_scale`, and what it is made of.
 ///
 /// # Errors
 ///
@@ -55,42 +58,29 @@ pub type Views<'a> = dyn Fn(Kind, usize) -> Result<Prompt, ProcessorError> + 'a;
 pub fn gradient(
     model: &Qwen2_5_VL,
     groups: &[Group],
-    views: &Views,
+    perturb: &Perturb,
     config: &TrainConfig,
+    loss_scale: f64,
 ) -> Result<(Objective, GradientsParams), UpdateError> {
+    let started = Instant::now();
     let mini = MiniBatch::new(groups);
     let algorithm = &config.algorithm;
-    let temperature = config.rollout.temperature;
-    let options = ViewOptions::new(&config.trainer, &config.model, temperature, mini.ids.len());
-
     let scored = takes_gradient(&mini.advantages, &mini.correct, algorithm);
-    let wanted = mini.wanted(&scored);
-    let prompts: Vec<Prompt> = groups.iter().map(|group| group.example.prompt.clone()).collect();
-    let mut original = View::score(model, &prompts, mini.rows(), &wanted, options)?;
+    let viewed = takes_views(&mini.advantages, &mini.correct, algorithm);
+    let views = Views::new(groups, &mini, perturb, [&scored, &viewed], algorithm)?;
+    let pairs = match algorithm.cpl.kl_kind {
+        Kl::Full if algorithm.name == Algorithm::Cppo => views.pairs.to_vec(),
+        _ => Vec::new(),
+    };
+    let options = ForwardOptions {
+        compares: !pairs.is_empty(),
+        ..ForwardOptions::new(&config.trainer, &config.model, config.rollout.temperature)
+    };
+    let mut forward = Forward::new(model, mini.rows(&views), options)?;
+    pairs.iter().for_each(|pairs| forward.compare(model, pairs));
+    let forwarded = started.elapsed().as_secs_f64();
 
-    let wanted = mini.wanted(&takes_views(&mini.advantages, &mini.correct, algorithm));
-    let perturbed_prompts = match wanted.iter().all(Vec::is_empty) {
-        true => None,
-        false => Some(PerturbedPrompts::new(&prompts, views, &wanted, algorithm)?),
-    };
-    let mut perturbed = match &perturbed_prompts {
-        None => None,
-        Some(views) => Some(Perturbed::score(
-            model,
-            (&prompts, &original),
-            views,
-            &mini,
-            algorithm.cpl.kl_kind == Kl::Full,
-            options,
-        )?),
-    };
-
-    let old = mini.old(&original.scores);
-    // Where no response needs the views they count as the original: nothing is removed.
-    let [preserving, removing] = match &perturbed {
-        Some(views) => [&views.preserving.scores, &views.removing.scores],
-        None => [&original.scores; 2],
-    };
+    let [original, preserving, removing] = views.split(&mini, &forward.scores);
     let batch = Batch {
         tokens: mini.tokens,
         max_response_tokens: config.rollout.max_response_tokens,
@@ -98,23 +88,19 @@ pub fn gradient(
         advantages: &mini.advantages,
         correct: &mini.correct,
         scored: &scored,
-        old_logprobs: &old,
+        // Where the policy has not changed since the responses were drawn, it drew them.
+        old_logprobs: mini.old.as_deref().unwrap_or(&original.logprobs),
         ref_logprobs: mini.reference.as_deref(),
-        original: &original.scores,
-        preserving: Some(preserving),
-        removing: Some(removing),
+        original: &original,
+        preserving: Some(&preserving),
+        removing: Some(&removing),
     };
     let mut objective = objective(&batch, algorithm);
-    if let Some(views) = &perturbed_prompts {
-        // A view that equals the original is the original: its gradient goes the same way.
-        views.merge_equal(&mini, &mut objective);
-    }
     let mut sum = GradientsAccumulator::new();
-    original.backward(model, &objective.original, &[], &mut sum)?;
-    drop(original);
-    if let Some(perturbed) = &mut perturbed {
-        perturbed.backward(model, &objective, &mut sum)?;
-    }
+    let cotangent = views.join(&mini, &objective).scaled(loss_scale);
+    forward.backward(model, &cotangent, &pairs, &mut sum)?;
+    let backward = started.elapsed().as_secs_f64() - forwarded;
+    objective.metrics.extend([("timing_s/forward", forwarded), ("timing_s/backward", backward)]);
     Ok((objective, sum.grads()))
 }
 
@@ -128,6 +114,7 @@ pub fn gradient(
 pub fn update(
     policy: &mut Pretrained,
     optim: &mut Optim,
+    scale: &mut LossScale,
     groups: &[Group],
     config: &TrainConfig,
     moment: Moment,
@@ -136,29 +123,20 @@ pub fn update(
         let seed = moment.seed(config.rollout.seed, group);
         groups[group].example.view(kind, seed, &policy.processor, &config.algorithm)
     };
-    let (objective, gradients) = gradient(&policy.model, groups, &perturb, config)?;
+    let (objective, gradients) = gradient(&policy.model, groups, &perturb, config, scale.factor())?;
     let mut metrics = Metrics::default();
     for (name, value) in &objective.metrics {
         metrics.set(*name, *value);
     }
-    apply(&mut policy.model, optim, gradients, config, moment, &mut metrics);
-    Ok(metrics)
-}
-
-/// Clips the gradient and lets the optimizer act on it.
-fn apply(
-    model: &mut Qwen2_5_VL,
-    optim: &mut Optim,
-    gradients: GradientsParams,
-    config: &TrainConfig,
-    moment: Moment,
-    metrics: &mut Metrics,
-) {
     let lr = learning_rate(&config.optim, moment.step, moment.total_steps);
-    let report = step(model, optim, gradients, lr, config.optim.grad_clip);
+    if scale.is_dynamic() {
+        metrics.set("actor/loss_scale", scale.factor());
+    }
+    let report = step(&mut policy.model, optim, scale, gradients, lr, config.optim.grad_clip);
     metrics.set("actor/lr", lr);
     metrics.set("actor/grad_norm", report.norm);
     metrics.set("actor/skipped_updates", f64::from(u8::from(report.skipped)));
+    Ok(metrics)
 }
 
 /// What an optimizer step did.
@@ -170,20 +148,25 @@ pub struct StepReport {
     pub skipped: bool,
 }
 
-/// Clips by global norm and updates; a gradient that is not finite changes nothing.
+/// Takes the loss's scale out of the gradient, clips it by global norm and updates; a gradient
+/// that is not finite changes nothing.
 pub fn step(
     model: &mut Qwen2_5_VL,
     optim: &mut Optim,
+    scale: &mut LossScale,
     gradients: GradientsParams,
     lr: f64,
     grad_clip: f64,
 ) -> StepReport {
-    let norm = global_norm(model, &gradients);
+    let inverse = 1.0 / scale.factor();
+    let norm = global_norm(model, &gradients) * inverse;
+    scale.note(norm.is_finite());
     if !norm.is_finite() {
         return StepReport { norm, skipped: true };
     }
     // torch.nn.utils.clip_grad_norm_ divides by norm + 1e-6.
     let factor = if grad_clip > 0.0 { (grad_clip / (norm + 1e-6)).min(1.0) } else { 1.0 };
+    let factor = factor * inverse;
     let gradients = if factor < 1.0 { scaled(model, gradients, factor) } else { gradients };
     *model = optim.step(model.clone(), gradients, lr);
     StepReport { norm, skipped: false }
@@ -228,8 +211,14 @@ impl<'a> MiniBatch<'a> {
         }
     }
 
-    fn rows(&self) -> Rows<'_> {
-        Rows { ids: &self.ids, tokens: self.tokens }
+    /// Every response under every view.
+    fn rows(&self, views: &Views) -> Rows<'_> {
+        Rows {
+            prompts: views.prompts.clone(),
+            ids: self.ids.repeat(VIEWS),
+            tokens: self.tokens,
+            wanted: views.wanted.clone(),
+        }
     }
 
     /// The rows of each group for which `flags` says so.
@@ -237,130 +226,103 @@ impl<'a> MiniBatch<'a> {
         let chosen = |rows: &Vec<usize>| rows.iter().copied().filter(|&row| flags[row]).collect();
         self.members.iter().map(chosen).collect()
     }
-
-    /// Where the policy has not changed since the responses were drawn, it drew them.
-    fn old(&self, current: &ViewScores) -> Vec<f32> {
-        self.old.clone().unwrap_or_else(|| current.logprobs.clone())
-    }
 }
 
-/// Prompts under both perturbations, and the rows that need them.
-struct PerturbedPrompts {
-    preserving: Vec<Prompt>,
-    removing: Vec<Prompt>,
-    wanted: [Vec<Vec<usize>>; 2],
-    /// Rows whose view has the very pixels of the original.
-    equal: [Vec<usize>; 2],
+/// The original, preserving and removing views, in this order.
+const VIEWS: usize = 3;
+
+/// The prompts and rows of all views: those of view v follow those of the views before it.
+struct Views {
+    prompts: Vec<Prompt>,
+    /// The rows to run of each prompt.
+    wanted: Vec<Vec<usize>>,
+    /// Rows of the original that run under each perturbation as well, and those there.
+    pairs: [Vec<(usize, usize)>; VIEWS - 1],
+    /// Rows of the original whose pictures a perturbation left as they are.
+    equal: [Vec<usize>; VIEWS - 1],
 }
 
-impl PerturbedPrompts {
+impl Views {
     fn new(
-        originals: &[Prompt],
-        views: &Views,
-        wanted: &[Vec<usize>],
+        groups: &[Group],
+        mini: &MiniBatch,
+        perturb: &Perturb,
+        [scored, viewed]: [&[bool]; 2],
         algorithm: &AlgorithmConfig,
     ) -> Result<Self, ProcessorError> {
-        let prompts = |kind: Kind| -> Result<_, ProcessorError> {
-            let mut prompts = originals.to_vec();
-            let mut rest = wanted.to_vec();
-            let mut equal = Vec::new();
-            for group in (0..originals.len()).filter(|&group| !wanted[group].is_empty()) {
-                prompts[group] = views(kind, group)?;
-                if prompts[group].pixel_values == originals[group].pixel_values {
-                    equal.append(&mut rest[group]);
+        let originals: Vec<Prompt> = groups.iter().map(|g| g.example.prompt.clone()).collect();
+        let mut views = Self {
+            prompts: originals.clone(),
+            wanted: mini.wanted(scored),
+            pairs: Default::default(),
+            equal: Default::default(),
+        };
+        for (view, kind) in [Kind::Preserving, Kind::Removing].into_iter().enumerate() {
+            let takes = algorithm.name == Algorithm::Cppo || kind == Kind::Removing;
+            for (group, rows) in mini.wanted(viewed).into_iter().enumerate() {
+                let mut prompt = Prompt::default();
+                let mut wanted = Vec::new();
+                if takes && !rows.is_empty() {
+                    prompt = perturb(kind, group)?;
+                    if prompt.pixel_values == originals[group].pixel_values {
+                        views.equal[view].extend(&rows);
+                    } else {
+                        let here = |row: &usize| (view + 1) * mini.ids.len() + row;
+                        wanted = rows.iter().map(here).collect();
+                        views.pairs[view].extend(rows.into_iter().zip(wanted.iter().copied()));
+                    }
                 }
+                views.prompts.push(prompt);
+                views.wanted.push(wanted);
             }
-            Ok((prompts, rest, equal))
-        };
-        let (removing, removing_wanted, removing_equal) = prompts(Kind::Removing)?;
-        let (preserving, preserving_wanted, preserving_equal) = match algorithm.name {
-            Algorithm::Cppo => prompts(Kind::Preserving)?,
-            _ => (Vec::new(), vec![Vec::new(); wanted.len()], Vec::new()),
-        };
-        Ok(Self {
-            preserving,
-            removing,
-            wanted: [preserving_wanted, removing_wanted],
-            equal: [preserving_equal, removing_equal],
-        })
+        }
+        Ok(views)
     }
 
-    fn merge_equal(&self, mini: &MiniBatch, objective: &mut Objective) {
-        let views = [&mut objective.preserving, &mut objective.removing];
-        for (view, rows) in views.into_iter().zip(&self.equal) {
+    /// The scores of each view; what did not run under one counts as in the original.
+    fn split(&self, mini: &MiniBatch, scores: &ViewScores) -> [ViewScores; VIEWS] {
+        let size = mini.ids.len() * mini.tokens;
+        let view = |view: usize| ViewScores {
+            logprobs: scores.logprobs[view * size..][..size].to_vec(),
+            entropies: scores.entropies[view * size..][..size].to_vec(),
+            kl: scores.kl[view * size..][..size].to_vec(),
+        };
+        let original = view(0);
+        let perturbed = [0, 1].map(|index| {
+            let there = view(index + 1);
+            let mut scores = original.clone();
+            for &(row, _) in &self.pairs[index] {
+                let places = row * mini.tokens..(row + 1) * mini.tokens;
+                let copy = |to: &mut Vec<f32>, from: &[f32]| {
+                    to[places.clone()].copy_from_slice(&from[places.clone()]);
+                };
+                copy(&mut scores.logprobs, &there.logprobs);
+                copy(&mut scores.entropies, &there.entropies);
+                copy(&mut scores.kl, &there.kl);
+            }
+            scores
+        });
+        let [preserving, removing] = perturbed;
+        [original, preserving, removing]
+    }
+
+    /// The cotangents of all views; a view that equals the original is the original, and its
+    /// gradient goes the same way.
+    fn join(&self, mini: &MiniBatch, objective: &Objective) -> Cotangent {
+        let mut all = objective.original.clone();
+        for (view, rows) in
+            [&objective.preserving, &objective.removing].into_iter().zip(&self.equal)
+        {
+            let mut view = view.clone();
             for place in rows.iter().flat_map(|row| row * mini.tokens..(row + 1) * mini.tokens) {
-                objective.original.logprobs[place] += std::mem::take(&mut view.logprobs[place]);
-                objective.original.entropies[place] += std::mem::take(&mut view.entropies[place]);
+                all.logprobs[place] += std::mem::take(&mut view.logprobs[place]);
+                all.entropies[place] += std::mem::take(&mut view.entropies[place]);
                 view.kl[place] = 0.0;
             }
+            all.logprobs.extend(view.logprobs);
+            all.entropies.extend(view.entropies);
+            all.kl.extend(view.kl);
         }
-    }
-}
-
-/// The perturbed views, scored.
-struct Perturbed<'a> {
-    /// The original view of the same rows, for divergences over the vocabulary.
-    anchors: Option<[View<'a>; 2]>,
-    preserving: View<'a>,
-    removing: View<'a>,
-}
-
-impl<'a> Perturbed<'a> {
-    fn score(
-        model: &Qwen2_5_VL,
-        (originals, original): (&'a [Prompt], &View),
-        prompts: &'a PerturbedPrompts,
-        mini: &'a MiniBatch,
-        full: bool,
-        options: ViewOptions,
-    ) -> Result<Self, PromptError> {
-        let score = |prompts, wanted: &[Vec<usize>]| {
-            View::score(model, prompts, mini.rows(), wanted, options)
-        };
-        let mut preserving = score(&prompts.preserving, &prompts.wanted[0])?;
-        let mut removing = score(&prompts.removing, &prompts.wanted[1])?;
-        let anchors = match full {
-            false => None,
-            true => {
-                let anchors =
-                    [score(originals, &prompts.wanted[0])?, score(originals, &prompts.wanted[1])?];
-                preserving.compare(model, &anchors[0]);
-                removing.compare(model, &anchors[1]);
-                Some(anchors)
-            }
-        };
-        for (view, rows) in [&mut preserving, &mut removing].into_iter().zip(&prompts.equal) {
-            for place in rows.iter().flat_map(|row| row * mini.tokens..(row + 1) * mini.tokens) {
-                view.scores.logprobs[place] = original.scores.logprobs[place];
-                view.scores.entropies[place] = original.scores.entropies[place];
-            }
-        }
-        Ok(Self { anchors, preserving, removing })
-    }
-
-    fn backward(
-        &mut self,
-        model: &Qwen2_5_VL,
-        objective: &Objective,
-        sum: &mut GradientsAccumulator<Qwen2_5_VL>,
-    ) -> Result<(), PromptError> {
-        let views = [
-            (&mut self.preserving, &objective.preserving),
-            (&mut self.removing, &objective.removing),
-        ];
-        for (index, (view, cotangent)) in views.into_iter().enumerate() {
-            let Some(anchors) = &mut self.anchors else {
-                view.backward(model, cotangent, &[], sum)?;
-                continue;
-            };
-            let nothing = cppo::Cotangent::zeros(cotangent.kl.len());
-            let kl: &[f32] = &cotangent.kl;
-            let anchor = &mut anchors[index];
-            let divergence = [(view.predicting(), false, kl)];
-            anchor.backward(model, &nothing, &divergence, sum)?;
-            let ends = anchor.predicting().to_vec();
-            view.backward(model, cotangent, &[(&ends, true, kl)], sum)?;
-        }
-        Ok(())
+        all
     }
 }

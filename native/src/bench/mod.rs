@@ -43,7 +43,8 @@ pub struct Bench {
     /// Time training steps instead: rollout and update on this many prompts
     #[arg(long, value_name = "PROMPTS")]
     train_prompts: Option<usize>,
-    /// Changes to the training steps, such as algorithm.name=grpo or trainer.recompute=true
+    /// Changes to the training steps, such as algorithm.name=grpo or trainer.recompute=true; the
+    /// number format is model.dtype
     #[arg(requires = "train_prompts", value_name = "key.path=value")]
     changes: Vec<String>,
     /// Print one JSON object
@@ -80,15 +81,16 @@ impl Seconds {
 impl Bench {
     pub fn run(&self) -> Result<(), Failure> {
         let opened = self.device.open()?;
+        let before = memory("VmRSS:");
         let model = self.model(&opened)?;
         if let Some(prompts) = self.train_prompts {
-            return step::run(self, model, &opened, prompts);
+            return step::run(self, model, &opened, prompts, before);
         }
         let (seconds, patches) = vision(&model, self.runs)?;
         let vision = seconds.rates(patches);
         let prefill = prefill(&model, self.runs)?.rates(PROMPT_TOKENS);
         let decode = decode(&model, &opened, self.runs)?;
-        let peak = peak_memory();
+        let peak = memory("VmHWM:");
         if self.json {
             println!(
                 "{}",
@@ -208,9 +210,10 @@ fn decode(model: &Qwen2_5_VL, opened: &Opened, runs: usize) -> Result<[f64; 3], 
     Ok([rates[0], rates[(rates.len() - 1) / 2], rates[rates.len() - 1]])
 }
 
-/// Peak resident memory of this process in bytes, where the system tells.
-fn peak_memory() -> Option<u64> {
+/// Resident memory of this process in bytes, now (`VmRSS:`) or at most (`VmHWM:`), where the
+/// system tells.
+fn memory(name: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    let kilobytes = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes = text.lines().find_map(|line| line.strip_prefix(name))?;
     kilobytes.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kb| kb * 1024)
 }

@@ -12,21 +12,27 @@ use qwen2_5_vl::{Prompt, Qwen2_5_VL};
 use serde_json::json;
 use trainer::config::{TrainConfig, load};
 use trainer::data::Example;
+use trainer::loss_scale::LossScale;
 use trainer::optim::Optim;
+use trainer::plan::MemoryPlan;
 use trainer::rollout::{Group, Response};
 use trainer::update::{Moment, gradient, step};
 
-use super::{Bench, peak_memory};
+use super::{Bench, memory};
 use crate::device::Opened;
 use crate::failure::Failure;
 
 /// Side of the square pictures in pixels: 256 patches, 64 visual tokens.
 const SIDE: u32 = 224;
 const QUESTION_TOKENS: usize = 64;
+const PROMPT_TOKENS: usize = 2 * QUESTION_TOKENS;
 const RESPONSE_TOKENS: usize = 64;
 
 /// Of each group the first responses are right: two of five, as a middling policy has it.
 const RIGHT_SHARE: f64 = 0.4;
+
+/// What is timed; an update is a forward of all views, their backward, and the optimizer.
+const PHASES: [&str; 6] = ["rollout", "forward", "backward", "optimizer", "update", "step"];
 
 /// Times rollouts of [`RESPONSE_TOKENS`] tokens and updates on them.
 pub fn run(
@@ -34,6 +40,7 @@ pub fn run(
     model: Qwen2_5_VL,
     opened: &Opened,
     prompts: usize,
+    before: Option<u64>,
 ) -> Result<(), Failure> {
     let mut changes = vec![
         "data.train=none".to_string(),
@@ -42,31 +49,36 @@ pub fn run(
         "trainer.micro_batch_responses=1000".to_string(),
         "trainer.recompute=false".to_string(),
         format!("rollout.max_response_tokens={RESPONSE_TOKENS}"),
+        format!("data.max_prompt_tokens={PROMPT_TOKENS}"),
         "algorithm.kl_coef=0.0".to_string(),
         "optim.lr=1e-6".to_string(),
     ];
     changes.extend(bench.changes.iter().cloned());
     let config: TrainConfig = load(None, None, &changes).map_err(Failure::usage)?;
     config.validate().map_err(Failure::usage)?;
+    let plan = MemoryPlan::new(&model, &config);
+    let model = model.with_compute_dtype(config.model.dtype.into());
+    let mut scale = LossScale::new(config.model.dtype);
     let mut model = model.to_device(&opened.device.clone().autodiff()).train();
     let mut optim = Optim::new(&config.optim);
-    let (mut generation, mut update, mut total) = (Vec::new(), Vec::new(), Vec::new());
+    let mut times = PHASES.map(|name| (name, Vec::new()));
     for number in 0..=bench.runs.max(1) {
         let started = Instant::now();
         let groups = rollout(&model, opened, prompts, number as u64, &config)?;
         let generated = started.elapsed().as_secs_f64();
-        learn(&mut model, &mut optim, &groups, number, &config)?;
+        let [forward, backward] =
+            learn(&mut model, (&mut optim, &mut scale), &groups, number, &config)?;
         opened.device.sync()?;
         let all = started.elapsed().as_secs_f64();
+        let update = all - generated;
+        let phases = [generated, forward, backward, update - forward - backward, update, all];
         if number > 0 {
-            generation.push(generated);
-            update.push(all - generated);
-            total.push(all);
+            times.iter_mut().zip(phases).for_each(|((_, times), time)| times.push(time));
         }
     }
-    let peak = peak_memory();
-    let parts = [("rollout", &mut generation), ("update", &mut update), ("step", &mut total)];
-    let spread = parts.map(|(name, seconds)| {
+    // What the process held before there was a model is not the model's.
+    let peak = memory("VmHWM:").zip(before).map(|(peak, before)| peak.saturating_sub(before));
+    let spread = times.map(|(name, mut seconds)| {
         seconds.sort_by(f64::total_cmp);
         (name, [seconds[0], seconds[(seconds.len() - 1) / 2], seconds[seconds.len() - 1]])
     });
@@ -76,7 +88,7 @@ pub fn run(
             "algorithm": name, "size": format!("{:?}", bench.size).to_lowercase(),
             "device": opened.name, "prompts": prompts, "n": config.rollout.n,
             "changes": bench.changes, "seconds_order": "min, median, max",
-            "peak_memory_bytes": peak,
+            "peak_memory_bytes": peak, "planned_memory_bytes": plan.peak(),
         });
         for (name, seconds) in spread {
             line[format!("{name}_s")] = json!(seconds);
@@ -86,10 +98,11 @@ pub fn run(
     }
     println!("{name}, {prompts} prompts x {} responses, {}", config.rollout.n, opened.name);
     for (name, [low, median, high]) in spread {
-        println!("{name:<8} {median:>8.3} s  ({low:.3} to {high:.3})");
+        println!("{name:<9} {median:>8.3} s  ({low:.3} to {high:.3})");
     }
     if let Some(peak) = peak {
-        println!("memory   {:>8.1} MB peak", peak as f64 / 1e6);
+        let planned = plan.peak() as f64 / 1e6;
+        println!("memory   {:>8.1} MB peak, {planned:.1} MB planned", peak as f64 / 1e6);
     }
     Ok(())
 }
@@ -163,11 +176,11 @@ fn example(model: &Qwen2_5_VL, index: usize) -> Result<Example, Failure> {
 
 fn learn(
     model: &mut Qwen2_5_VL,
-    optim: &mut Optim,
+    (optim, scale): (&mut Optim, &mut LossScale),
     groups: &[Group],
     number: usize,
     config: &TrainConfig,
-) -> Result<(), Failure> {
+) -> Result<[f64; 2], Failure> {
     let perturbations = config.algorithm.cpl.perturbations();
     let views = |kind, group: usize| {
         let moment = Moment { step: number, total_steps: 0, first: 0 };
@@ -178,7 +191,8 @@ fn learn(
         prompt.pixel_values = ImageProcessor::default().preprocess(&pictures[0])?.values;
         Ok(prompt)
     };
-    let (_, gradients) = gradient(model, groups, &views, config)?;
-    step(model, optim, gradients, config.optim.lr, config.optim.grad_clip);
-    Ok(())
+    let (objective, gradients) = gradient(model, groups, &views, config, scale.factor())?;
+    step(model, optim, scale, gradients, config.optim.lr, config.optim.grad_clip);
+    let seconds = |name| objective.metrics.iter().find(|(n, _)| *n == name).map_or(0.0, |m| m.1);
+    Ok(["timing_s/forward", "timing_s/backward"].map(seconds))
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use burn::tensor::DType;
 use cppo::AlgorithmConfig;
 use cppo::perturbation::Perturbations;
 use gym::{Difficulty, Family};
@@ -63,8 +64,10 @@ pub struct DataConfig {
     pub image_dir: Option<PathBuf>,
     /// Longest prompt in tokens, those of pictures included.
     pub max_prompt_tokens: usize,
-    /// What happens to longer prompts, and to examples that cannot be read.
+    /// What happens to longer prompts.
     pub overlong: Overlong,
+    /// What happens to examples that cannot be read: rows, pictures or prompts that are damaged.
+    pub unreadable: Unreadable,
     /// Append CPPO's instruction to think first and to box the answer.
     pub instruction: bool,
     /// Order of the examples.
@@ -88,7 +91,7 @@ pub struct GymConfig {
     pub careless_share: f64,
 }
 
-/// What happens to an example that cannot be used.
+/// What happens to a prompt that is too long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overlong {
@@ -97,9 +100,19 @@ pub enum Overlong {
     /// The next example takes its place, and it is counted.
     #[default]
     Skip,
-    /// Text is cut off at the end of the question; pictures never are. What cannot be read is
-    /// skipped.
+    /// Text is cut off at the end of the question; pictures never are.
     Truncate,
+}
+
+/// What happens to an example that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unreadable {
+    /// The run ends.
+    Error,
+    /// The next example takes its place, and it is counted.
+    #[default]
+    Skip,
 }
 
 /// The policy.
@@ -112,6 +125,41 @@ pub struct ModelConfig {
     pub init_seed: Option<u64>,
     /// Leave the vision tower as it is.
     pub freeze_vision: bool,
+    /// Number format of computation; weights, gradients and the optimizer's state stay f32.
+    pub dtype: ComputeDtype,
+}
+
+/// Number format of computation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ComputeDtype {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// The range of f32 with 8 bits of precision.
+    Bf16,
+    /// 11 bits of precision in a small range; the loss is scaled to fit.
+    F16,
+}
+
+impl From<ComputeDtype> for DType {
+    fn from(dtype: ComputeDtype) -> Self {
+        match dtype {
+            ComputeDtype::F32 => Self::F32,
+            ComputeDtype::Bf16 => Self::BF16,
+            ComputeDtype::F16 => Self::F16,
+        }
+    }
+}
+
+impl std::fmt::Display for ComputeDtype {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        })
+    }
 }
 
 /// How responses are drawn.
@@ -240,6 +288,7 @@ impl Default for DataConfig {
             image_dir: None,
             max_prompt_tokens: 512,
             overlong: Overlong::Skip,
+            unreadable: Unreadable::Skip,
             instruction: true,
             seed: 0,
             gym: GymConfig::default(),

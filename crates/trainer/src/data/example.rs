@@ -7,7 +7,7 @@ use processor::{Content, INSTRUCTION, Message, Processor, ProcessorError};
 use qwen2_5_vl::Prompt;
 
 use super::{DataError, PictureError, Sample};
-use crate::config::{DataConfig, Overlong};
+use crate::config::{DataConfig, Overlong, Unreadable};
 
 /// A sample ready for the model.
 #[derive(Clone, Debug)]
@@ -48,6 +48,14 @@ pub enum ExampleError {
 }
 
 impl ExampleError {
+    /// Whether the configuration leaves such examples out instead of ending the run.
+    pub fn may_be_skipped(&self, config: &DataConfig) -> bool {
+        match self {
+            Self::Overlong { .. } => config.overlong != Overlong::Error,
+            _ => config.unreadable != Unreadable::Error,
+        }
+    }
+
     /// A short name of the reason, to count by.
     pub fn reason(&self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use processor::Processor;
 
 use super::{Example, ExampleError, Order, Source};
-use crate::config::{DataConfig, Overlong};
+use crate::config::DataConfig;
 use crate::metrics::Metrics;
 
 /// Examples that were left out, by reason.
@@ -41,8 +41,8 @@ impl Loader {
     ///
     /// # Errors
     ///
-    /// When an example cannot be used and `data.overlong` is `error`, or a whole epoch, or of a
-    /// source without end 1000 in a row, holds none that can.
+    /// When an example cannot be used and `data.overlong` or `data.unreadable` says so, or a whole
+    /// epoch, or of a source without end 1000 in a row, holds none that can.
     pub fn next(
         &mut self,
         count: usize,
@@ -67,7 +67,7 @@ impl Loader {
                 }
                 Err(error) => {
                     failures += 1;
-                    if self.config.overlong == Overlong::Error || failures >= patience {
+                    if !error.may_be_skipped(&self.config) || failures >= patience {
                         return Err(error);
                     }
                     *self.skipped.entry(error.reason().into()).or_default() += 1;

@@ -9,8 +9,10 @@ use super::Metrics;
 const HEADER_EVERY: u64 = 20;
 /// The metric with a step's seconds.
 const SECONDS: &str = "timing_s/step";
+/// Shown once there are any.
+const SKIPPED: (&str, &str) = ("skip", "data/skipped");
 /// Label, metric and meaning of what a line shows.
-const COLUMNS: [(&str, &str, &str); 7] = [
+const COLUMNS: [(&str, &str, &str); 8] = [
     ("score", "critic/score/mean", "mean reward"),
     ("acc", "reward/accuracy", "mean accuracy"),
     ("len", "response_length/mean", "tokens per response"),
@@ -18,6 +20,7 @@ const COLUMNS: [(&str, &str, &str); 7] = [
     ("cpl", "actor/cpl_loss", "contrastive perception loss"),
     ("|g|", "actor/grad_norm", "gradient norm"),
     ("val", "val-core/all/acc/mean@1", "validation accuracy"),
+    (SKIPPED.0, SKIPPED.1, "examples left out"),
 ];
 
 /// Composes the lines of a run.
@@ -57,9 +60,14 @@ impl Console {
 
 /// What the labels mean of those that `metrics` has; None when it has none.
 pub fn header(metrics: &Metrics, colour: bool) -> Option<String> {
-    let known = COLUMNS.iter().filter(|(_, name, _)| metrics.get(name).is_some());
+    let known = COLUMNS.iter().filter(|(_, name, _)| shown(metrics, name).is_some());
     let meanings: Vec<_> = known.map(|(label, _, meaning)| format!("{label}: {meaning}")).collect();
     (!meanings.is_empty()).then(|| dim(&meanings.join(", "), colour))
+}
+
+/// The value of a column, where it is shown.
+fn shown(metrics: &Metrics, name: &str) -> Option<f64> {
+    metrics.get(name).filter(|&value| name != SKIPPED.1 || value > 0.0)
 }
 
 /// One step, without a line break: `step 12/120  score 0.71  len 25.3  4.8 s  eta 8:32`, padded so
@@ -76,7 +84,7 @@ pub fn line(
     let width = total_steps.to_string().len();
     let mut line = format!("{} {step:>width$}/{total_steps}", dim("step", colour));
     for (label, name, _) in COLUMNS {
-        if let Some(value) = metrics.get(name) {
+        if let Some(value) = shown(metrics, name) {
             line += &format!("  {} {:<6}", dim(label, colour), number(value));
         }
     }
