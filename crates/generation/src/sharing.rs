@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn prompts_are_repeated_only_where_their_responses_differ_in_number() {
-        let cases: [(&[usize], usize, Option<Vec<usize>>); 4] = [
+        type Case = (&'static [usize], usize, Option<Vec<usize>>);
+        let cases: [Case; 4] = [
             (&[5, 5, 5], 5, None),
             (&[1], 1, None),
             (&[4, 2, 6], 2, Some(vec![0, 0, 1, 2, 2, 2])),
