@@ -343,13 +343,16 @@ fn a_client_that_goes_away_frees_the_model() {
     });
     for stream in [true, false] {
         let body = with(long.clone(), &json!({"stream": stream})).to_string();
-        let mut connection = server.send("POST", "/v1/chat/completions", JSON, body.as_bytes());
+        // Together they would keep the model busy for much longer than is waited for.
+        let mut connections: Vec<_> = (0..8)
+            .map(|_| server.send("POST", "/v1/chat/completions", JSON, body.as_bytes()))
+            .collect();
         if stream {
-            connection.read_exact(&mut [0; 100]).unwrap();
+            connections[0].read_exact(&mut [0; 100]).unwrap();
         } else {
             std::thread::sleep(Duration::from_millis(300));
         }
-        drop(connection);
+        drop(connections);
         let start = Instant::now();
         let short = json!({"messages": [{"role": "user", "content": "hi"}], "max_tokens": 1});
         assert_eq!(server.chat(&short).status, 200);
