@@ -12,5 +12,6 @@ mod objective;
 mod parity;
 mod reference;
 mod score;
+mod serve;
 mod train;
 mod weights;

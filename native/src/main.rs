@@ -14,6 +14,7 @@ mod interrupt;
 mod perceive;
 mod pretrained;
 mod score;
+mod serve;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -44,6 +45,8 @@ enum Command {
     Data(data::Data),
     /// Write a model for the browser: files of limited size, quantized, with a manifest
     Export(export::ExportCommand),
+    /// Serve the page, exported models and an OpenAI-compatible endpoint on localhost
+    Serve(serve::Serve),
     /// List the devices found and the number formats they support
     Devices(devices::Devices),
     /// Time vision encoding, prefill and decoding on random weights
@@ -60,6 +63,7 @@ fn main() {
         Command::Score(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Export(command) => command.run(),
+        Command::Serve(command) => command.run(),
         Command::Devices(command) => command.run(),
         Command::Bench(command) => command.run(),
     };

@@ -235,7 +235,8 @@ impl<R: Read + Seek> Checkpoint<R> {
                 Storage::F16 => f16::MAX.to_f32(),
                 Storage::Quantized(quantization) => quantization.largest(),
             };
-            if let Some(weight) = weights.iter().find(|weight| !(weight.abs() <= largest)) {
+            let fits = |weight: &f32| weight.is_finite() && weight.abs() <= largest;
+            if let Some(weight) = weights.iter().find(|weight| !fits(weight)) {
                 let problem = format!("{} holds {weight}, which cannot be stored so", item.key);
                 return Err(WeightsError::Mismatch { problems: vec![problem] });
             }

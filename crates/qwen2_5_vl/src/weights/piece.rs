@@ -180,7 +180,8 @@ mod tests {
             ("w.weight".to_string(), vec![4, 64]),
             ("b.bias".to_string(), vec![4]),
         ]);
-        let cases: [(&[(&str, Dtype, &[usize])], &str); 11] = [
+        type Tensors<'a> = &'a [(&'a str, Dtype, &'a [usize])];
+        let cases: [(Tensors, &str); 11] = [
             (&[("w.weight@2", Dtype::F16, &[0, 64])], "misshapen: w.weight from row 2"),
             (&[("w.weight", Dtype::U8, &[4, 32])], "no w.weight_scale"),
             (&[("w.weight_scale", Dtype::F16, &[4, 2])], "missing: w.weight"),
