@@ -1,7 +1,8 @@
 //! The size a picture is brought to, and the resampling.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 
 use crate::error::ProcessorError;
@@ -71,14 +72,16 @@ fn convolve(picture: &RgbImage, height: u32, width: u32) -> Result<RgbImage, Pro
     }
     let failed = |message: String| ProcessorError::Decode { message };
     let source =
-        ImageRef::new(picture.width(), picture.height(), picture.as_raw(), PixelType::U8x3)
+        TypedImageRef::<U8x3>::from_buffer(picture.width(), picture.height(), picture.as_raw())
             .map_err(|error| failed(error.to_string()))?;
-    let mut target = Image::new(width, height, PixelType::U8x3);
+    let mut target = TypedImage::<U8x3>::new(width, height);
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
+    // The untyped way would bring the code and tables of all other pixel formats along.
     Resizer::new()
-        .resize(&source, &mut target, &options)
+        .resize_typed(&source, &mut target, &options)
         .map_err(|error| failed(error.to_string()))?;
-    RgbImage::from_raw(width, height, target.into_vec())
+    let bytes = target.pixels().iter().flat_map(|pixel| pixel.0).collect();
+    RgbImage::from_raw(width, height, bytes)
         .ok_or_else(|| failed("resizing gave no whole picture".into()))
 }
 
