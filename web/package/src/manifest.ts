@@ -47,6 +47,7 @@ export function parseManifest(text: string): Manifest {
       device_bytes: need.device_bytes || 0,
       largest_buffer_bytes: need.largest_buffer_bytes || 0,
     },
+    ...(value.selftest === undefined ? {} : { selftest: value.selftest }),
   };
 }
 

@@ -32,6 +32,8 @@ export interface Manifest {
   /** The weights. */
   shards: ManifestFile[];
   requirements: { download_bytes: number; device_bytes: number; largest_buffer_bytes: number };
+  /** A case with the native program's values; the engine reads it. */
+  selftest?: unknown;
 }
 
 /** What the engine says of the loaded model. */

@@ -8,15 +8,12 @@ import { after, before, test } from "node:test";
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { gzipSync } from "node:zlib";
 import { launch, openPage } from "../support/browser.js";
 import { DIST, serve } from "../support/serve.js";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const OUTPUT = join(here, "../output");
 const QUESTION = "How many purple shapes?";
-/** Bytes of the engine after gzip. */
-const ENGINE_BUDGET = 3_000_000;
 /** Largest difference of log-probabilities from the native binary's, by device. */
 const TOLERANCE = { cpu: 1e-3, webgpu: 1e-2 };
 
@@ -48,12 +45,6 @@ test("the browser has a WebGPU adapter", async () => {
   console.log("WebGPU adapter:", info);
   assert.ok(info, "no adapter: the tests would show nothing about WebGPU");
   await context.close();
-});
-
-test("the engine keeps to its size", async () => {
-  const bytes = gzipSync(await readFile(join(DIST, "package/engine_bg.wasm")), { level: 9 }).length;
-  measured.engine_gzip_bytes = bytes;
-  assert.ok(bytes <= ENGINE_BUDGET, `${bytes} bytes`);
 });
 
 for (const device of ["cpu", "webgpu"]) {
