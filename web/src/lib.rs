@@ -1,6 +1,6 @@
 //! cppo in the browser: the portable crates as one WebAssembly module.
 //!
-//! [`Engine`](engine::Engine) is what JavaScript sees; `web/package` wraps it in a worker and types.
+//! `engine::Engine` is what JavaScript sees; `web/package` wraps it in a worker and types.
 
 #[cfg(target_arch = "wasm32")]
 mod device;
