@@ -51,7 +51,7 @@ impl Default for PerceiveRequest {
 }
 
 impl PerceiveRequest {
-    /// Options of [`perceive`] with drawn pictures.
+    /// Options of [`perceive()`] with drawn pictures.
     pub fn options(&self) -> PerceiveOptions {
         PerceiveOptions {
             config: self.cpl.clone(),
