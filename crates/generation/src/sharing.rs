@@ -10,6 +10,7 @@ use qwen2_5_vl::{KeyValues, Mask, Prefix, PromptError, Qwen2_5_VL};
 #[derive(Clone, Debug)]
 pub(crate) struct Sharing {
     /// Responses to each prefix.
+    #[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "only recordings ask"))]
     pub responses: usize,
     /// The prompt of each prefix; None where they are the prompts themselves.
     owners: Option<Vec<usize>>,
