@@ -116,9 +116,8 @@ impl ExportCommand {
             shards.push(output.finish(&file.name).map_err(about(path.display()))?);
         }
         let mut small = Vec::new();
-        // The tokenizer's older files are of no use beside tokenizer.json.
-        let needless = ["vocab.json", "merges.txt"];
-        for (name, bytes) in parts.companions.iter().filter(|(name, _)| !needless.contains(name)) {
+        let needed = |name: &str| session::FILES.contains(&name);
+        for (name, bytes) in parts.companions.iter().filter(|(name, _)| needed(name)) {
             let path = temporary.path().join(name);
             let mut output = HashingFile::create(&path).map_err(about(path.display()))?;
             output.write_all(bytes).map_err(about(path.display()))?;

@@ -9,7 +9,7 @@ use clap::Args;
 use generation::generate_blocking;
 use indicatif::ProgressBar;
 use processor::{INSTRUCTION, Message, decode};
-use session::{Request, Timing};
+use session::{Prepared, Request, Timing};
 
 use crate::args::ModelArgs;
 use crate::failure::{Failure, about};
@@ -95,10 +95,8 @@ impl Infer {
         };
         spinner.set_message("reading pictures and question");
         let request = self.request(vec![Message::user(pictures.len(), question)]);
-        let prompt = loaded.prompt(&request.messages, &pictures)?;
-        let usage = loaded.usage(&prompt);
-        let options =
-            request.options(&loaded, &prompt, device.read_step()).map_err(Failure::of_session)?;
+        let Prepared { prompt, usage, options } =
+            request.prepare(&loaded, &pictures, device.read_step()).map_err(Failure::of_session)?;
         let completions = {
             let cancelled = on_interrupt("");
             let mut streams: Vec<_> =

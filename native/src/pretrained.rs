@@ -38,17 +38,6 @@ pub fn short_name(name: &str) -> String {
     }
 }
 
-/// Files that a model may have besides its weights; all but the first two may be absent.
-const FILES: [&str; 7] = [
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "preprocessor_config.json",
-    "generation_config.json",
-    "chat_template.jinja",
-    "chat_template.json",
-];
-
 fn folder(name: &str, progress: bool) -> Result<PathBuf, Failure> {
     if Path::new(name).is_dir() {
         return Ok(name.into());
@@ -75,7 +64,7 @@ fn download(id: &str, progress: bool) -> Result<PathBuf, hf_hub::api::sync::ApiE
         repo.info()?.siblings.into_iter().map(|sibling| sibling.rfilename).collect();
     let config = repo.get("config.json")?;
     let wanted = listed.iter().filter(|name| {
-        FILES[1..].contains(&name.as_str())
+        session::FILES.contains(&name.as_str())
             || (!name.contains('/') && name.ends_with(".safetensors"))
             || name.as_str() == "model.safetensors.index.json"
     });

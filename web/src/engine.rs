@@ -12,7 +12,7 @@ use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
 use qwen2_5_vl::weights::{Assembly, Shard};
 use serde::{Deserialize, Serialize};
 use serde_wasm_bindgen::{Serializer, from_value};
-use session::{Companion, Parts, PerceiveRequest, Pretrained, Request, SelfTest, Timing};
+use session::{Companion, Parts, PerceiveRequest, Prepared, Pretrained, Request, SelfTest, Timing};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::AbortSignal;
@@ -211,10 +211,9 @@ impl Engine {
         let pretrained = &loaded.pretrained;
         let request: Request = from_value(request).map_err(Failure::from)?;
         let pictures = pictures::decode_all(&images)?;
-        let prompt = pretrained.prompt(&request.messages, &pictures).map_err(Failure::from)?;
-        let usage = pretrained.usage(&prompt);
-        let options =
-            request.options(pretrained, &prompt, self.opened.read_step()).map_err(Failure::from)?;
+        let Prepared { prompt, usage, options } = request
+            .prepare(pretrained, &pictures, self.opened.read_step())
+            .map_err(Failure::from)?;
         let tokenizer = &pretrained.processor.tokenizer;
         let mut streams: Vec<_> = (0..options.n).map(|_| tokenizer.decode_stream(true)).collect();
         let mut timing = Timing { load: loaded.load_s, ..Default::default() };

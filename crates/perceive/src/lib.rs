@@ -10,7 +10,7 @@ use cppo::perturbation::{Perturbations, Seed, View};
 use cppo::{CplConfig, perception};
 use generation::{Scores, top_scores};
 use image::RgbImage;
-use processor::{Message, Processor, ProcessorError};
+use processor::{Processor, ProcessorError};
 use qwen2_5_vl::{Prompt, PromptError, Qwen2_5_VL};
 
 pub use agreement::{Agreement, agreement};
@@ -111,7 +111,7 @@ impl From<ExecutionError> for PerceiveError {
     }
 }
 
-/// Scores a response to `messages` about `pictures` with and without the pictures' information.
+/// Scores a response to a prompt about `pictures` with and without the pictures' information.
 ///
 /// # Errors
 ///
@@ -120,18 +120,12 @@ impl From<ExecutionError> for PerceiveError {
 pub async fn perceive(
     model: &Qwen2_5_VL,
     processor: &Processor,
-    messages: &[Message],
+    original: &Prompt,
     pictures: &[RgbImage],
     response: &[u32],
     options: &PerceiveOptions,
 ) -> Result<Perceived, PerceiveError> {
     options.config.perturbations().validate().map_err(PerceiveError::Options)?;
-    let input = processor.encode(messages, pictures)?;
-    let original = Prompt {
-        input_ids: input.input_ids,
-        pixel_values: input.pixel_values,
-        image_grid_thw: input.image_grid_thw,
-    };
     let perturbations = options.config.perturbations();
     let draw = |view: View, given: &Option<Vec<RgbImage>>| match given {
         Some(pictures) => vec![pictures.clone()],
@@ -139,8 +133,8 @@ pub async fn perceive(
     };
     let preserved = draw(View::Preserving, &options.preserved);
     let removed = draw(View::Removing, &options.removed);
-    let whole = Scorer { model, processor, original: &original, response, options };
-    let (first, top) = whole.score(std::slice::from_ref(&original)).await?;
+    let whole = Scorer { model, processor, original, response, options };
+    let (first, top) = whole.score(std::slice::from_ref(original)).await?;
     let (kept, _) = whole.average(&preserved).await?;
     let (lost, top_removed) = whole.average(&removed).await?;
 

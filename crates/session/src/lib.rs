@@ -12,9 +12,9 @@ use image::RgbImage;
 use processor::{Message, Processor, ProcessorError};
 use qwen2_5_vl::{Prompt, Qwen2_5_VL};
 
-pub use parts::{Companion, FILES, Parts, PartsError};
+pub use parts::{Companion, FILES, OLDER_FILES, Parts, PartsError};
 pub use perceived::{PerceiveRequest, pieces};
-pub use request::Request;
+pub use request::{Prepared, Request};
 pub use response::{Timing, Usage};
 pub use selftest::{Agreement, SelfTest};
 

@@ -8,7 +8,7 @@ use qwen2_5_vl::{ConfigError, Qwen2_5_VLConfig};
 
 /// Files of a model folder besides its weights; all but `config.json` and `tokenizer.json` may be
 /// absent.
-pub const FILES: [&str; 9] = [
+pub const FILES: [&str; 7] = [
     "config.json",
     "tokenizer.json",
     "generation_config.json",
@@ -16,9 +16,10 @@ pub const FILES: [&str; 9] = [
     "preprocessor_config.json",
     "chat_template.jinja",
     "chat_template.json",
-    "vocab.json",
-    "merges.txt",
 ];
+
+/// Files that older programs read in place of `tokenizer.json`; a copy of a model takes them along.
+pub const OLDER_FILES: [&str; 2] = ["vocab.json", "merges.txt"];
 
 /// A file's name and content.
 pub type Companion = (&'static str, Cow<'static, [u8]>);
@@ -53,7 +54,7 @@ pub enum PartsError {
 }
 
 impl Parts {
-    /// Reads the files, some of [`FILES`].
+    /// Reads the files, some of [`FILES`] and [`OLDER_FILES`].
     ///
     /// # Errors
     ///

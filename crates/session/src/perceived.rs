@@ -81,11 +81,11 @@ impl Pretrained {
         read_step: usize,
         mut go_on: impl AsyncFnMut() -> ControlFlow<()>,
     ) -> Result<Perceived, SessionError> {
+        let prompt = self.prompt(&request.messages, pictures)?;
         let response = match (&request.response, &request.response_ids) {
             (_, Some(ids)) => ids.clone(),
             (Some(text), None) => self.processor.tokenizer.encode(text)?,
             (None, None) => {
-                let prompt = self.prompt(&request.messages, pictures)?;
                 let asked = Request {
                     max_new_tokens: Some(request.max_new_tokens),
                     temperature: Some(0.0),
@@ -93,7 +93,10 @@ impl Pretrained {
                 };
                 let asked = asked.options(self, &prompt, read_step)?;
                 let completions =
-                    generate(&self.model, &[prompt], &asked, async |_, _| go_on().await).await?;
+                    generate(&self.model, std::slice::from_ref(&prompt), &asked, async |_, _| {
+                        go_on().await
+                    })
+                    .await?;
                 completions[0].tokens.iter().map(|token| token.id).collect()
             }
         };
@@ -101,7 +104,7 @@ impl Pretrained {
             return Err(SessionError::Request("the response is empty".into()));
         }
         let (model, processor) = (&self.model, &self.processor);
-        Ok(perceive(model, processor, &request.messages, pictures, &response, options).await?)
+        Ok(perceive(model, processor, &prompt, pictures, &response, options).await?)
     }
 
     /// A perceived response as JSON.

@@ -1,6 +1,7 @@
 //! What a response should be like.
 
 use generation::{Details, GenerateOptions, SamplingParams};
+use image::RgbImage;
 use processor::Message;
 use qwen2_5_vl::Prompt;
 use serde::Deserialize;
@@ -35,15 +36,37 @@ pub struct Request {
     pub logprobs: usize,
 }
 
+/// A request in the model's terms.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Prepared {
+    pub prompt: Prompt,
+    pub usage: Usage,
+    pub options: GenerateOptions,
+}
+
 impl Request {
-    /// Checks the request against the model.
+    /// Encodes the conversation and checks the request against the model.
     ///
     /// `read_step` is [`GenerateOptions::read_step`] of the model's device.
     ///
     /// # Errors
     ///
-    /// When an option is out of range or the prompt leaves no room for a response.
-    pub fn options(
+    /// When messages and pictures disagree, an option is out of range, or the prompt leaves no
+    /// room for a response.
+    pub fn prepare(
+        &self,
+        pretrained: &Pretrained,
+        pictures: &[RgbImage],
+        read_step: usize,
+    ) -> Result<Prepared, SessionError> {
+        let prompt = pretrained.prompt(&self.messages, pictures)?;
+        let usage = pretrained.usage(&prompt);
+        let options = self.options(pretrained, &prompt, read_step)?;
+        Ok(Prepared { prompt, usage, options })
+    }
+
+    pub(crate) fn options(
         &self,
         pretrained: &Pretrained,
         prompt: &Prompt,
@@ -88,7 +111,7 @@ impl Request {
 
 impl Pretrained {
     /// Sizes of a prompt.
-    pub fn usage(&self, prompt: &Prompt) -> Usage {
+    fn usage(&self, prompt: &Prompt) -> Usage {
         let image_token = self.model.config().image_token_id;
         Usage {
             prompt_tokens: prompt.input_ids.len(),

@@ -67,17 +67,6 @@ impl ModelFiles {
         }
     }
 
-    fn required(&self, name: &str) -> Result<Cow<'static, [u8]>, PretrainedError> {
-        let missing = || match self {
-            Self::Embedded(_) => PretrainedError::NotEmbedded(name.into()),
-            Self::Folder(folder) => PretrainedError::Io {
-                path: folder.join(name),
-                source: std::io::ErrorKind::NotFound.into(),
-            },
-        };
-        self.read(name)?.ok_or_else(missing)
-    }
-
     /// Everything but the weights.
     ///
     /// # Errors
@@ -85,7 +74,7 @@ impl ModelFiles {
     /// When a file is missing or damaged.
     pub fn parts(&self) -> Result<Parts, PretrainedError> {
         let mut companions = Vec::new();
-        for name in session::FILES {
+        for name in session::FILES.into_iter().chain(session::OLDER_FILES) {
             companions.extend(self.read(name)?.map(|bytes| (name, bytes)));
         }
         Parts::new(self.name(), companions)
@@ -102,7 +91,9 @@ impl ModelFiles {
             Self::Folder(folder) => Checkpoint::open(folder).map(Checkpoint::boxed),
             Self::Embedded(_) => {
                 let name = "model.safetensors";
-                let source: Box<dyn Source> = Box::new(Cursor::new(self.required(name)?));
+                let bytes = self.read(name)?;
+                let bytes = bytes.ok_or_else(|| PretrainedError::NotEmbedded(name.into()))?;
+                let source: Box<dyn Source> = Box::new(Cursor::new(bytes));
                 Shard::open(name, source).map(|shard| Checkpoint::new(vec![shard]))
             }
         };

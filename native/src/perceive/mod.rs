@@ -163,12 +163,14 @@ impl Perceive {
         let mut tokens = Vec::new();
         for index in 0..items {
             let item = gym.item(Split::Test, index);
+            let pictures = [item.picture];
+            let prompt = loaded.prompt(&[Message::user(1, item.question)], &pictures)?;
             let response = loaded.processor.tokenizer.encode(&item.response)?;
             let perceived = pollster::block_on(perceive(
                 &loaded.model,
                 &loaded.processor,
-                &[Message::user(1, item.question)],
-                &[item.picture],
+                &prompt,
+                &pictures,
                 &response,
                 &PerceiveOptions { seed: self.seed + index, ..options.clone() },
             ))?;

@@ -245,11 +245,7 @@ async fn whole(reply: &Reply, mut events: UnboundedReceiver<Event>) -> Result<Re
             Event::Failed(error) => return Err(error),
         }
     }
-    Err(stopped())
-}
-
-fn stopped() -> ApiError {
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")
+    Err(ApiError::stopping())
 }
 
 /// Server-sent events; what goes wrong before the first token is an ordinary error.
@@ -259,7 +255,7 @@ async fn streamed(
     usage_wanted: bool,
 ) -> Result<Response, ApiError> {
     let first = match events.recv().await {
-        None => return Err(stopped()),
+        None => return Err(ApiError::stopping()),
         Some(Event::Failed(error)) => return Err(error),
         Some(event) => event,
     };

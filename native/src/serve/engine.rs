@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use axum::http::StatusCode;
 use generation::{Completion, Finish, Token, generate_blocking};
-use session::{Pretrained, Request, SessionError, Usage};
+use session::{Prepared, Pretrained, Request, SessionError, Usage};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
 
@@ -83,10 +83,7 @@ fn run(pretrained: &Pretrained, read_step: usize, mut queue: Receiver<Job>, stop
         if job.events.is_closed() {
             continue;
         }
-        let event = match answer(pretrained, read_step, &job, stop) {
-            Ok(event) => event,
-            Err(error) => Event::Failed(error),
-        };
+        let event = answer(pretrained, read_step, &job, stop).unwrap_or_else(Event::Failed);
         // Nobody may be listening any more.
         let _ = job.events.send(event);
     }
@@ -104,9 +101,8 @@ fn answer(
         .map(|bytes| processor::decode(bytes))
         .collect::<Result<Vec<_>, _>>()
         .map_err(ApiError::request)?;
-    let prompt = pretrained.prompt(&job.request.messages, &pictures).map_err(ApiError::request)?;
-    let usage = pretrained.usage(&prompt);
-    let options = job.request.options(pretrained, &prompt, read_step).map_err(of_session)?;
+    let Prepared { prompt, usage, options } =
+        job.request.prepare(pretrained, &pictures, read_step).map_err(of_session)?;
     let tokenizer = &pretrained.processor.tokenizer;
     let details = options.details.is_some();
     let mut rows: Vec<Row> = (0..options.n)
@@ -115,6 +111,7 @@ fn answer(
             stop: Stop::new(&job.stops),
             text: String::new(),
             tokens: 0,
+            logprobs: Vec::new(),
             open: true,
         })
         .collect();
@@ -123,6 +120,7 @@ fn answer(
         if row.open {
             let text = row.push(token, options.eos_token_ids.contains(&token.id));
             let logprobs = details.then(|| token_json(tokenizer, token));
+            row.logprobs.extend(logprobs.clone());
             let _ = job.events.send(Event::Piece { index, text, logprobs });
         }
         let given_up = job.events.is_closed() || stop.load(Ordering::Relaxed);
@@ -133,8 +131,7 @@ fn answer(
     });
     let completions = result.map_err(SessionError::from).map_err(of_session)?;
     if stop.load(Ordering::Relaxed) {
-        let message = "the server is stopping";
-        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message));
+        return Err(ApiError::stopping());
     }
     for (index, row) in rows.iter_mut().enumerate() {
         let text = row.finish();
@@ -148,12 +145,7 @@ fn answer(
             (true, _) | (_, Finish::Stop | Finish::Cancelled) => "stop",
             (false, Finish::Length) => "length",
         },
-        logprobs: details.then(|| {
-            completion.tokens[..row.tokens]
-                .iter()
-                .map(|token| token_json(tokenizer, token))
-                .collect()
-        }),
+        logprobs: details.then_some(row.logprobs),
         tokens: row.tokens,
         text: row.text,
     };
@@ -166,6 +158,8 @@ struct Row<'a> {
     stop: Stop,
     text: String,
     tokens: usize,
+    /// What describes the tokens, where asked for.
+    logprobs: Vec<serde_json::Value>,
     open: bool,
 }
 

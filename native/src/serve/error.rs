@@ -24,6 +24,11 @@ impl ApiError {
         Self { status, message: message.to_string(), code: None }
     }
 
+    /// Ctrl-C came before the answer.
+    pub fn stopping() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")
+    }
+
     /// With a code for programs.
     pub fn code(self, code: &'static str) -> Self {
         Self { code: Some(code), ..self }
