@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cppo::AlgorithmConfig;
 
 use crate::config::{DataConfig, RolloutConfig};
-use crate::data::{Example, ExampleError, Skipped, Source};
+use crate::data::{Example, ExampleError, Skipped, Source, skipped_metrics};
 use crate::hooks::Hooks;
 use crate::metrics::Metrics;
 use crate::pretrained::Pretrained;
@@ -24,7 +24,8 @@ impl Validation {
     ///
     /// # Errors
     ///
-    /// When an example cannot be used and `data.overlong` or `data.unreadable` says so, when no example can be used, or the source is without end and no number is given.
+    /// When an example cannot be used and `data.overlong` or `data.unreadable` says so, when no
+    /// example can be used, or the source is without end and no number is given.
     pub fn new(
         mut source: Source,
         policy: &Pretrained,
@@ -88,11 +89,7 @@ impl Validation {
                 *count += 1.0;
             }
         }
-        let mut metrics = Metrics::default();
-        metrics.set("val/skipped", self.skipped.values().sum::<usize>() as f64);
-        for (reason, count) in &self.skipped {
-            metrics.set(format!("val/skipped/{reason}"), *count as f64);
-        }
+        let mut metrics = skipped_metrics("val/skipped", &self.skipped);
         for (name, (accuracy, score, count)) in sums {
             metrics.set(format!("val-core/{name}/acc/mean@1"), accuracy / count);
             metrics.set(format!("val-aux/{name}/reward/mean@1"), score / count);

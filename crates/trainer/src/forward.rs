@@ -17,13 +17,13 @@ use crate::pieces::{Piece, pieces};
 #[derive(Clone, Debug)]
 pub struct Rows<'a> {
     /// The prompts.
-    pub prompts: Vec<Prompt>,
+    pub prompts: &'a [Prompt],
     /// Token ids of each response.
     pub ids: Vec<&'a [u32]>,
     /// Padded length of the responses.
     pub tokens: usize,
     /// The rows to run of each prompt.
-    pub wanted: Vec<Vec<usize>>,
+    pub wanted: &'a [Vec<usize>],
 }
 
 impl Rows<'_> {
@@ -90,7 +90,7 @@ impl<'a> Forward<'a> {
             let responses = wanted.iter().map(|&row| rows.ids[row].len()).sum::<usize>();
             rows.prompts[prompt].input_ids.len() + responses
         };
-        let pieces = pieces(&rows.wanted, options.limit, workers(&device), cost);
+        let pieces = pieces(rows.wanted, options.limit, workers(&device), cost);
         let keep = pieces.iter().map(|piece| piece.rows.len()).sum::<usize>() <= options.keep_up_to;
         let recorded = map_on_cores(pieces.iter().collect(), &device, |piece| {
             let recording = record(model, &rows, piece, options.record)?;
@@ -174,9 +174,9 @@ impl<'a> Forward<'a> {
         let flows = |values: &[f32]| values.iter().any(|&value| value != 0.0);
         let compared: Vec<Vec<(usize, usize)>> = compared
             .iter()
-            .map(|pairs| pairs.iter().copied())
             .map(|pairs| {
-                pairs.filter(|(_, q)| flows(&cotangent.kl[self.rows.places(*q)])).collect()
+                let takes = |(_, q): &(usize, usize)| flows(&cotangent.kl[self.rows.places(*q)]);
+                pairs.iter().copied().filter(takes).collect()
             })
             .collect();
         let takes = |piece: &Piece| {

@@ -82,11 +82,12 @@ fn learn(
     }
     let tokens = ids.iter().map(Vec::len).max().unwrap_or(0);
     let total: usize = ids.iter().map(Vec::len).sum();
+    let wanted: Vec<Vec<usize>> = (0..ids.len()).map(|row| vec![row]).collect();
     let rows = Rows {
-        prompts,
+        prompts: &prompts,
         ids: ids.iter().map(Vec::as_slice).collect(),
         tokens,
-        wanted: (0..ids.len()).map(|row| vec![row]).collect(),
+        wanted: &wanted,
     };
     let options = ForwardOptions::new(&config.trainer, &config.model, 1.0);
     let model = &policy.model;

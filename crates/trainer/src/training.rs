@@ -13,7 +13,7 @@ use crate::checkpoint::TrainerState;
 use crate::config::{
     ComputeDtype, DataConfig, ModelConfig, OptimConfig, RolloutConfig, TrainerConfig,
 };
-use crate::data::{Loader, Source};
+use crate::data::{Loader, Source, skipped_metrics};
 use crate::evaluate::Validation;
 use crate::hooks::Hooks;
 use crate::loss_scale::LossScale;
@@ -139,7 +139,7 @@ impl Training {
         state.skipped = self.loader.skipped.clone();
         state.loss_scale = self.scale.is_dynamic().then_some(self.scale);
         let step = state.step;
-        metrics.merge(self.loader.metrics());
+        metrics.merge(skipped_metrics("data/skipped", &self.loader.skipped));
         metrics.set("training/global_step", step as f64);
         if let Some(length) = self.loader.epoch_len() {
             metrics.set("training/epoch", self.loader.place as f64 / length as f64);

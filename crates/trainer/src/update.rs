@@ -212,12 +212,12 @@ impl<'a> MiniBatch<'a> {
     }
 
     /// Every response under every view.
-    fn rows(&self, views: &Views) -> Rows<'_> {
+    fn rows<'r>(&'r self, views: &'r Views) -> Rows<'r> {
         Rows {
-            prompts: views.prompts.clone(),
+            prompts: &views.prompts,
             ids: self.ids.repeat(VIEWS),
             tokens: self.tokens,
-            wanted: views.wanted.clone(),
+            wanted: &views.wanted,
         }
     }
 
@@ -250,9 +250,8 @@ impl Views {
         [scored, viewed]: [&[bool]; 2],
         algorithm: &AlgorithmConfig,
     ) -> Result<Self, ProcessorError> {
-        let originals: Vec<Prompt> = groups.iter().map(|g| g.example.prompt.clone()).collect();
         let mut views = Self {
-            prompts: originals.clone(),
+            prompts: groups.iter().map(|group| group.example.prompt.clone()).collect(),
             wanted: mini.wanted(scored),
             pairs: Default::default(),
             equal: Default::default(),
@@ -264,7 +263,7 @@ impl Views {
                 let mut wanted = Vec::new();
                 if takes && !rows.is_empty() {
                     prompt = perturb(kind, group)?;
-                    if prompt.pixel_values == originals[group].pixel_values {
+                    if prompt.pixel_values == views.prompts[group].pixel_values {
                         views.equal[view].extend(&rows);
                     } else {
                         let here = |row: &usize| (view + 1) * mini.ids.len() + row;

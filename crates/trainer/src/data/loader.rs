@@ -76,14 +76,14 @@ impl Loader {
         }
         Ok(examples)
     }
+}
 
-    /// How many examples were left out so far, in all and by reason.
-    pub fn metrics(&self) -> Metrics {
-        let mut metrics = Metrics::default();
-        metrics.set("data/skipped", self.skipped.values().sum::<usize>() as f64);
-        for (reason, count) in &self.skipped {
-            metrics.set(format!("data/skipped/{reason}"), *count as f64);
-        }
-        metrics
+/// How many examples were left out, in all as `name` and by reason below it.
+pub fn skipped_metrics(name: &str, skipped: &Skipped) -> Metrics {
+    let mut metrics = Metrics::default();
+    metrics.set(name, skipped.values().sum::<usize>() as f64);
+    for (reason, count) in skipped {
+        metrics.set(format!("{name}/{reason}"), *count as f64);
     }
+    metrics
 }

@@ -21,7 +21,7 @@ pub use columns::Mapping;
 pub use dataset::{Dataset, Layout};
 pub use error::DataError;
 pub use example::{Example, ExampleError};
-pub use loader::{Loader, Skipped};
+pub use loader::{Loader, Skipped, skipped_metrics};
 pub use sample::{PLACEHOLDER, Picture, PictureError, Sample};
 pub use source::{Order, Source};
 pub use write::{ImageStore, JsonLinesWriter, ParquetWriter};
