@@ -34,7 +34,7 @@ export async function download(url: string, file: ManifestFile, context: Context
     await piece.forget();
     // Damage in the store or on the way heals by another download; damage on the server does not.
     if (attempt > 0) {
-      throw new CppoError("integrity", `${file.name} is damaged: its SHA-256 is not the manifest's`);
+      throw damaged(file);
     }
   }
 }
@@ -147,6 +147,11 @@ class Piece {
   private wrongSize(how: string): CppoError {
     return new CppoError("integrity", `${this.file.name} has ${how} than the manifest's ${this.file.bytes} bytes`);
   }
+}
+
+/** The error of a file with other bytes than the manifest's. */
+export function damaged(file: ManifestFile): CppoError {
+  return new CppoError("integrity", `${file.name} is damaged: its SHA-256 is not the manifest's`);
 }
 
 /** An answer of the server other than the file. */

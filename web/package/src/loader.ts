@@ -1,6 +1,6 @@
 /** The way of a model from its files to the engine: some shards at a time, each dropped once handed over. */
 
-import { download, hasDigest, storedBytes, unreachable, type Context } from "./download.js";
+import { damaged, download, hasDigest, storedBytes, unreachable, type Context } from "./download.js";
 import { CppoError, throwIfAborted } from "./errors.js";
 import { parseManifest, totalBytes } from "./manifest.js";
 import { Meter } from "./progress.js";
@@ -108,7 +108,7 @@ async function readFile(model: string | File[], file: ManifestFile, context: Con
   throwIfAborted(context.signal);
   const bytes = new Uint8Array(await given.arrayBuffer());
   if (!(await hasDigest(bytes, file.sha256))) {
-    throw new CppoError("integrity", `${file.name} is damaged: its SHA-256 is not the manifest's`);
+    throw damaged(file);
   }
   context.meter.cache(bytes.length);
   context.onBytes();
