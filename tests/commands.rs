@@ -123,7 +123,7 @@ fn fails(output: &Output, code: i32, expected: &str) {
 #[test]
 fn wrong_usage_is_said_with_exit_code_2() {
     let model = path("model");
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["infer", "-m", &model, "  "], "question is empty"),
         (&["infer", "-m", &model, "--device", "tpu", "hi"], "use auto, cpu"),
         (&["infer", "-m", &model, "--device", "cuda", "hi"], "cuda"),
@@ -132,10 +132,42 @@ fn wrong_usage_is_said_with_exit_code_2() {
         (&["infer", "-m", &model, "--device", "cpu", "--top-p", "2", "hi"], "top_p"),
         (&["infer", "-m", &model, "--device", "cpu", "--n", "0", "hi"], "--n"),
         (&["infer", "-m", &model, "-i", "-", "-i", "-", "hi"], "standard input"),
+        (&["infer", "-m", &model, "-i", "-", "-"], "standard input"),
     ];
     for (arguments, expected) in cases {
         fails(&run(arguments), 2, expected);
     }
+}
+
+#[test]
+fn a_question_from_standard_input_may_be_of_any_length() {
+    let ask = |question: String| {
+        let model = path("model");
+        let mut child = cppo(&["infer", "-m", &model, "--device", "cpu", "--plain", "-"])
+            .args(["--max-new-tokens", "2"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        let writer = std::thread::spawn(move || input.write_all(question.as_bytes()));
+        let output = child.wait_with_output().unwrap();
+        writer.join().unwrap().unwrap();
+        output
+    };
+    let short = ask("hi".into());
+    let argument = infer(&["--plain", "--max-new-tokens", "2", "hi"]);
+    assert_eq!((short.status.code(), short.stdout), (Some(0), argument.stdout));
+    fails(&ask("how many red circles? ".repeat(10_000_000 / 22)), 1, "this model takes at most");
+    fails(&ask(" ".repeat(1000)), 2, "question is empty");
+}
+
+#[test]
+fn no_driver_complains_about_a_missing_runtime_folder() {
+    let output = cppo(&["devices"]).env_remove("XDG_RUNTIME_DIR").output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && message.is_empty(), "{message}");
 }
 
 #[test]

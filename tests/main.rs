@@ -8,8 +8,11 @@ mod export;
 mod extra;
 mod gradient;
 mod hub;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod objective;
 mod parity;
+mod ranks;
 mod reference;
 mod score;
 mod serve;

@@ -5,6 +5,7 @@ use cppo::perturbation::View;
 use cppo::reward::Reward;
 use cppo::{Algorithm, AlgorithmConfig, CplConfig, Gate, Kl, advantages};
 use qwen2_5_vl::Prompt;
+use trainer::collective::Single;
 use trainer::config::{ComputeDtype, OptimConfig, RolloutConfig, TrainConfig, TrainerConfig};
 use trainer::data::Example;
 use trainer::loss_scale::LossScale;
@@ -12,6 +13,7 @@ use trainer::optim::Optim;
 use trainer::rollout::{Group, Response};
 use trainer::update::{gradient, step};
 
+use crate::ranks::on_ranks;
 use crate::reference::{
     Arrays, case, folder, ids, json, model, named, processor, relative, transformers_key,
 };
@@ -94,7 +96,8 @@ fn the_whole_objective_has_pytorchs_loss_and_gradient_of_every_parameter() {
     for (recompute, micro_batch) in [(false, 64), (true, 64), (true, 1)] {
         let config = config(AlgorithmConfig::default(), recompute, micro_batch);
         let views = |kind, _| Ok(view(kind));
-        let (objective, gradients) = gradient(&model, &[group()], &views, &config, 1.0).unwrap();
+        let (objective, gradients) =
+            gradient(&model, &[group()], &views, &config, 1.0, &Single).unwrap();
         let expected = json["objective"]["loss"].as_f64().unwrap();
         assert!((objective.loss - expected).abs() < 1e-4, "{} {expected}", objective.loss);
         let found = named(&model, &gradients);
@@ -136,10 +139,26 @@ fn every_way_to_compute_gives_the_same_gradient() {
     for algorithm in algorithms {
         let run = |recompute, micro_batch| {
             let config = config(algorithm.clone(), recompute, micro_batch);
-            let (objective, gradients) = gradient(&model, &groups, &views, &config, 1.0).unwrap();
+            let (objective, gradients) =
+                gradient(&model, &groups, &views, &config, 1.0, &Single).unwrap();
             (objective, named(&model, &gradients))
         };
         let (expected_objective, expected) = run(false, 64);
+        let split = on_ranks(2, |ranks| {
+            let config = config(algorithm.clone(), true, 64);
+            let (objective, gradients) =
+                gradient(&model, &groups, &views, &config, 1.0, ranks).unwrap();
+            (objective, named(&model, &gradients))
+        });
+        for (objective, found) in split {
+            assert!((objective.loss - expected_objective.loss).abs() < 1e-5);
+            assert_eq!(objective.perception, expected_objective.perception);
+            assert_eq!(found.len(), expected.len());
+            for (key, expected) in &expected {
+                let error = relative(&found[key], expected);
+                assert!(error < 1e-5, "{:?} on ranks, {key}: {error}", algorithm.name);
+            }
+        }
         for (recompute, micro_batch) in [(false, 1), (false, 3), (true, 64), (true, 2), (true, 1)] {
             let (objective, found) = run(recompute, micro_batch);
             let name = algorithm.name;
@@ -164,7 +183,8 @@ fn deviation(dtype: DType, recompute: bool, loss_scale: f64) -> (f64, f64) {
         // On the policy nothing is near the clip's edge, where a rounding would change the sides.
         let mut group = group();
         group.responses.iter_mut().for_each(|response| response.old_logprobs.clear());
-        let (objective, gradients) = gradient(&model, &[group], &views, &config, scale).unwrap();
+        let (objective, gradients) =
+            gradient(&model, &[group], &views, &config, scale, &Single).unwrap();
         let gradients: Vec<f64> = named(&model, &gradients)
             .into_values()
             .flatten()
@@ -203,15 +223,16 @@ fn a_loss_scale_that_overflows_skips_the_update_and_is_halved() {
     let views = |kind, _| Ok(view(kind));
     let mut scale = LossScale::new(ComputeDtype::F16);
     let first = scale.factor();
-    let (_, gradients) = gradient(&model, &[group()], &views, &config, 1e12).unwrap();
+    let (_, gradients) = gradient(&model, &[group()], &views, &config, 1e12, &Single).unwrap();
     let before = named_weights(&model);
     let mut optim = Optim::new(&OptimConfig { lr: 0.1, ..Default::default() });
-    let report = step(&mut model, &mut optim, &mut scale, gradients, 0.1, 1.0);
+    let report = step(&mut model, &mut optim, &mut scale, gradients, 0.1, 1.0, &Single).unwrap();
     assert!(report.skipped && !report.norm.is_finite());
     assert_eq!(scale.factor(), first / 2.0);
     assert!(named_weights(&model) == before);
-    let (_, gradients) = gradient(&model, &[group()], &views, &config, scale.factor()).unwrap();
-    let report = step(&mut model, &mut optim, &mut scale, gradients, 0.1, 1.0);
+    let (_, gradients) =
+        gradient(&model, &[group()], &views, &config, scale.factor(), &Single).unwrap();
+    let report = step(&mut model, &mut optim, &mut scale, gradients, 0.1, 1.0, &Single).unwrap();
     assert!(!report.skipped && report.norm.is_finite(), "{report:?}");
     assert!(named_weights(&model) != before);
 }

@@ -1,10 +1,12 @@
 //! Arguments that several commands share.
 
+use std::io::Read;
+
 use burn::tensor::{DType, Device};
 use clap::{Args, ValueEnum};
 
 use crate::device::{DeviceChoice, Opened};
-use crate::failure::Failure;
+use crate::failure::{Failure, about};
 
 /// Which model to load, and where.
 #[derive(Args)]
@@ -56,4 +58,27 @@ impl ModelArgs {
 /// Whether a device computes in a float format.
 pub fn supports(device: &Device, dtype: DType) -> bool {
     device.supports_dtype(dtype)
+}
+
+/// Longest question read from standard input, in bytes; no model takes as much.
+const MAX_QUESTION_BYTES: u64 = 64 << 20;
+
+/// The question of a command; `-` is what standard input holds, where it holds none of `images`.
+pub fn question(argument: &str, images: &[String]) -> Result<String, Failure> {
+    let inputs = images.iter().map(String::as_str).chain([argument]);
+    if inputs.filter(|input| *input == "-").count() > 1 {
+        return Err(Failure::usage(
+            "standard input holds one picture or question; - was given twice",
+        ));
+    }
+    let mut question = argument.to_string();
+    if argument == "-" {
+        question.clear();
+        let mut input = std::io::stdin().take(MAX_QUESTION_BYTES);
+        input.read_to_string(&mut question).map_err(about("standard input"))?;
+    }
+    match question.trim().is_empty() {
+        true => Err(Failure::usage("the question is empty")),
+        false => Ok(question),
+    }
 }

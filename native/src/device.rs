@@ -117,15 +117,24 @@ pub fn all() -> Vec<Opened> {
 impl DeviceChoice {
     /// Finds the device.
     pub fn open(&self) -> Result<Opened, Failure> {
-        let index = self.index.unwrap_or(0);
+        self.open_for(0)
+    }
+
+    /// Finds the device of one of several processes on this machine, which take different ones
+    /// where none is named.
+    pub fn open_for(&self, process: usize) -> Result<Opened, Failure> {
         let (backend, device_type) = match self.kind {
             Kind::Cpu => return Ok(Opened::cpu()),
             Kind::Auto => {
-                let best = backends()
-                    .into_iter()
-                    .flat_map(|(_, backend, device_type)| adapters(backend, device_type))
-                    .find(|device| device.hardware);
-                return Ok(best.unwrap_or_else(Opened::cpu));
+                let hardware = backends().into_iter().map(|(_, backend, device_type)| {
+                    let mut found = adapters(backend, device_type);
+                    found.retain(|device| device.hardware);
+                    found
+                });
+                let best = hardware.into_iter().find(|found| !found.is_empty());
+                return Ok(best.map_or_else(Opened::cpu, |mut found| {
+                    found.swap_remove(process % found.len())
+                }));
             }
             kind => match backends().into_iter().find(|(other, ..)| *other == kind) {
                 Some((_, backend, device_type)) => (backend, device_type),
@@ -138,6 +147,7 @@ impl DeviceChoice {
             },
         };
         let mut found = adapters(backend, device_type);
+        let index = self.index.unwrap_or(process % found.len().max(1));
         if index >= found.len() {
             let count = found.len();
             return Err(Failure::usage(format!(

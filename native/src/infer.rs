@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 use processor::{INSTRUCTION, Message, decode};
 use session::{Prepared, Request, Timing};
 
-use crate::args::ModelArgs;
+use crate::args::{ModelArgs, question};
 use crate::failure::{Failure, about};
 use crate::interrupt::on_interrupt;
 use crate::pretrained;
@@ -23,7 +23,7 @@ pub struct Infer {
     /// Picture file, - for standard input; several or none
     #[arg(long, short)]
     image: Vec<String>,
-    /// The question
+    /// The question, - for standard input
     question: String,
     /// Ask the question as it stands, without CPPO's instruction to think first
     #[arg(long)]
@@ -65,14 +65,9 @@ pub struct Infer {
 
 impl Infer {
     pub fn run(&self) -> Result<(), Failure> {
-        if self.question.trim().is_empty() {
-            return Err(Failure::usage("the question is empty"));
-        }
+        let question = question(&self.question, &self.image)?;
         if self.n == 0 {
             return Err(Failure::usage("--n is 0, must be 1 or more"));
-        }
-        if self.image.iter().filter(|path| *path == "-").count() > 1 {
-            return Err(Failure::usage("standard input holds one picture; - was given twice"));
         }
         let pictures = self
             .image
@@ -90,8 +85,8 @@ impl Infer {
 
         // The demo model thinks without being told to.
         let question = match self.plain || self.model.model.is_none() {
-            true => self.question.clone(),
-            false => format!("{} {INSTRUCTION}", self.question),
+            true => question,
+            false => format!("{question} {INSTRUCTION}"),
         };
         spinner.set_message("reading pictures and question");
         let request = self.request(vec![Message::user(pictures.len(), question)]);

@@ -11,8 +11,10 @@ mod export;
 mod failure;
 mod infer;
 mod interrupt;
+mod mesa;
 mod perceive;
 mod pretrained;
+mod ranks;
 mod score;
 mod serve;
 mod train;
@@ -55,6 +57,7 @@ enum Command {
 
 fn main() {
     allocator::keep_freed_memory();
+    mesa::provide_runtime_folder();
     let result = match Cli::parse().command {
         Command::Train(command) => command.run(),
         Command::Sft(command) => command.run(),

@@ -10,6 +10,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use qwen2_5_vl::WeightsError;
 use serde::de::DeserializeOwned;
+use trainer::collective::leads;
 use trainer::config::{Logger, ModelConfig, SftConfig, TrainConfig, TrainerConfig, load, to_yaml};
 use trainer::hooks::Hooks;
 use trainer::metrics::console::{Console, colour_wanted};
@@ -22,6 +23,7 @@ use crate::device::Opened;
 use crate::failure::{Failure, about};
 use crate::interrupt::on_interrupt;
 use crate::pretrained::files;
+use crate::ranks::Ranks;
 
 /// A configuration and what changes it.
 #[derive(Args)]
@@ -103,8 +105,9 @@ impl Sft {
     }
 }
 
-/// A run with its model, device and terminal.
+/// A run with its processes, model, device and terminal.
 struct Session {
+    ranks: Ranks,
     policy: Pretrained,
     device: Opened,
     console: Option<Console>,
@@ -114,22 +117,51 @@ struct Session {
 
 impl Session {
     fn open(trainer: &TrainerConfig, model: &ModelConfig, quiet: bool) -> Result<Self, Failure> {
+        let ranks = Ranks::join(Duration::from_secs(trainer.rank_timeout_s))?;
+        // Only one of several processes talks.
+        let quiet = quiet || !leads(ranks.world());
+        match Self::load(&ranks, trainer, model, quiet) {
+            Ok((device, policy)) => {
+                let shown = !quiet && trainer.loggers.contains(&Logger::Console);
+                let steps = trainer.total_steps as u64;
+                let console = shown.then(|| Console::new(steps, colour_wanted()));
+                let run_dir = trainer.run_dir.clone();
+                let session = Self { ranks, policy, device, console, run_dir, quiet };
+                session.introduce();
+                Ok(session)
+            }
+            Err(failure) => Err(ranks.end_all(failure)),
+        }
+    }
+
+    fn introduce(&self) {
+        if self.console.is_some() {
+            let ranks = match self.ranks.world().size() {
+                1 => String::new(),
+                size => format!(", {size} ranks"),
+            };
+            let Opened { name, backend, .. } = &self.device;
+            eprintln!("{} on {name} ({backend}{ranks})", self.policy.name);
+        }
+    }
+
+    fn load(
+        ranks: &Ranks,
+        trainer: &TrainerConfig,
+        model: &ModelConfig,
+        quiet: bool,
+    ) -> Result<(Opened, Pretrained), Failure> {
         let choice: crate::device::DeviceChoice = trainer
             .device
             .parse()
             .map_err(|error| Failure::usage(format!("trainer.device: {error}")))?;
-        let device = choice.open()?;
+        let device = choice.open_for(ranks.local_rank())?;
         let files = files(&model.path, !quiet)?;
         let policy = pretrained::load(&files, model.init_seed, DType::F32, &device.device)?;
         if policy.model.is_exported() {
             return Err(about(files.name())(WeightsError::Exported));
         }
-        let shown = !quiet && trainer.loggers.contains(&Logger::Console);
-        let console = shown.then(|| Console::new(trainer.total_steps as u64, colour_wanted()));
-        if shown {
-            eprintln!("{} on {} ({})", policy.name, device.name, device.backend);
-        }
-        Ok(Self { policy, device, console, run_dir: trainer.run_dir.clone(), quiet })
+        Ok((device, policy))
     }
 
     fn run(
@@ -150,12 +182,12 @@ impl Session {
                 bar.suspend(|| println!("{}", console.step(step as u64, metrics)));
             }
         };
-        let stop: &AtomicBool = &stop;
+        let (stop, ranks): (&AtomicBool, _) = (&stop, self.ranks.world());
         let mut hooks =
-            Hooks { on_progress: &mut on_progress, on_step: &mut on_step, stop, read_step };
+            Hooks { on_progress: &mut on_progress, on_step: &mut on_step, stop, read_step, ranks };
         let outcome = train(self.policy, &self.device.device, &mut hooks);
         bar.finish_and_clear();
-        let outcome = outcome?;
+        let outcome = outcome.map_err(|error| self.ranks.end_all(error.into()))?;
         if !self.quiet {
             if let Some((first, last)) = outcome.accuracy {
                 println!("validation accuracy {:.1} % -> {:.1} %", 100.0 * first, 100.0 * last);

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::collective::{Collective, CollectiveError};
 use crate::metrics::Metrics;
 
 /// The surroundings of a run: terminal, interrupts and device habits.
@@ -12,6 +13,8 @@ pub struct Hooks<'a> {
     pub on_step: &'a mut dyn FnMut(usize, &Metrics),
     /// Set to end the run after the step at hand, with a checkpoint.
     pub stop: &'a AtomicBool,
+    /// The processes that train together.
+    pub ranks: &'a dyn Collective,
     /// Keys that decoding reads are rounded up to a multiple of this (`KvCache::new`).
     pub read_step: usize,
 }
@@ -21,7 +24,10 @@ impl Hooks<'_> {
         (self.on_progress)(stage, done, total);
     }
 
-    pub(crate) fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+    /// Whether any rank was asked to stop.
+    pub(crate) fn stopping(&self) -> Result<bool, CollectiveError> {
+        let mut asked = [f32::from(u8::from(self.stop.load(Ordering::Relaxed)))];
+        self.ranks.all_reduce("whether to stop", &mut asked)?;
+        Ok(asked[0] > 0.0)
     }
 }

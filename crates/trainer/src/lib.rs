@@ -4,6 +4,7 @@
 //! [`train()`] is the loop, readable top to bottom.
 
 pub mod checkpoint;
+pub mod collective;
 pub mod config;
 pub mod data;
 pub mod evaluate;
@@ -22,6 +23,7 @@ pub mod tokenizer;
 pub mod train;
 mod training;
 pub mod update;
+mod zero;
 
 pub use sft::sft;
 pub use tokenizer::train_tokenizer;

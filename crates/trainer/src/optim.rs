@@ -3,7 +3,7 @@
 //! The arithmetic is Burn's; the bookkeeping is ours, because Burn files the state under ids that
 //! a checkpoint in Hugging Face's format does not hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{
@@ -13,23 +13,51 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use qwen2_5_vl::Qwen2_5_VL;
 use qwen2_5_vl::weights::checkpoint_key;
 
+use crate::collective::{Collective, CollectiveError};
 use crate::config::{OptimConfig, Schedule};
+use crate::zero;
 
 /// The optimizer and its state.
 pub struct Optim {
     config: OptimConfig,
     /// First and second moment of each parameter, flattened, and the updates they have seen.
     moments: BTreeMap<String, AdamWState<1>>,
+    /// The parameters that this rank updates, where ranks share them out.
+    own: Option<BTreeSet<String>>,
 }
 
 impl Optim {
     /// An optimizer that has not yet updated anything.
     pub fn new(config: &OptimConfig) -> Self {
-        Self { config: config.clone(), moments: BTreeMap::new() }
+        Self { config: config.clone(), moments: BTreeMap::new(), own: None }
+    }
+
+    /// One that keeps the state of this rank's share of the parameters only (ZeRO, stage 1,
+    /// arXiv 1910.02054).
+    pub fn sharded(config: &OptimConfig, model: &Qwen2_5_VL, ranks: &dyn Collective) -> Self {
+        let own = (ranks.size() > 1).then(|| zero::owned(model, ranks));
+        Self { own, ..Self::new(config) }
     }
 
     /// Updates every parameter that has a gradient.
-    pub fn step(&mut self, model: Qwen2_5_VL, gradients: GradientsParams, lr: f64) -> Qwen2_5_VL {
+    ///
+    /// # Errors
+    ///
+    /// When another rank fails.
+    pub fn step(
+        &mut self,
+        model: Qwen2_5_VL,
+        mut gradients: GradientsParams,
+        lr: f64,
+        ranks: &dyn Collective,
+    ) -> Result<Qwen2_5_VL, CollectiveError> {
+        let Some(own) = &self.own else { return Ok(self.update(model, gradients, lr)) };
+        let updated = zero::leave_to_others(own, &model, &mut gradients);
+        let model = self.update(model, gradients, lr);
+        zero::exchange(model, &updated, ranks)
+    }
+
+    fn update(&mut self, model: Qwen2_5_VL, gradients: GradientsParams, lr: f64) -> Qwen2_5_VL {
         let adamw = |weight_decay: f64| {
             AdamWConfig::new()
                 .with_beta_1(self.config.betas[0] as f32)
@@ -48,7 +76,20 @@ impl Optim {
         self.moments.iter().map(|(name, state)| (name.as_str(), &state.momentum))
     }
 
-    /// Puts back the state of one parameter.
+    /// The state of all ranks together, in host memory of rank 0; elsewhere nothing.
+    ///
+    /// # Errors
+    ///
+    /// When another rank fails.
+    pub fn gathered(&self, ranks: &dyn Collective) -> Result<Self, CollectiveError> {
+        let moments = match self.own {
+            None => self.moments.clone(),
+            Some(_) => zero::gather_moments(&self.moments, ranks)?,
+        };
+        Ok(Self { config: self.config.clone(), moments, own: None })
+    }
+
+    /// Puts back the state of one parameter, where it is this rank's to keep.
     pub fn restore(
         &mut self,
         name: &str,
@@ -57,6 +98,9 @@ impl Optim {
         second: Vec<f32>,
         device: &Device,
     ) {
+        if self.own.as_ref().is_some_and(|own| !own.contains(name)) {
+            return;
+        }
         let tensor = |values: Vec<f32>| {
             let length = values.len();
             Tensor::<1>::from_data(TensorData::new(values, [length]), (device, DType::F32))

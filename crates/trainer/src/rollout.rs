@@ -1,17 +1,20 @@
 //! Responses to a batch of prompts, and how they were judged.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use burn::module::Module;
 use cppo::AlgorithmConfig;
 use cppo::reward::{Reward, reward};
-use generation::{Finish, GenerateError, GenerateOptions, SamplingParams, generate_blocking};
+use generation::{Finish, GenerateOptions, SamplingParams, generate_blocking};
 use qwen2_5_vl::Prompt;
+use serde::{Deserialize, Serialize};
 
+use crate::collective::{gather, share};
 use crate::config::RolloutConfig;
 use crate::data::Example;
 use crate::hooks::Hooks;
 use crate::pretrained::Pretrained;
+use crate::train::TrainError;
 
 /// A prompt with the responses drawn to it.
 #[derive(Clone, Debug)]
@@ -29,19 +32,19 @@ impl Group {
     }
 }
 
-/// Numbers of each group's responses, counted over all groups.
-pub fn members(groups: &[Group]) -> Vec<Vec<usize>> {
+/// Numbers of each group's responses, counted over all groups; none for groups not in `own`.
+pub fn members_of(groups: &[Group], own: &Range<usize>) -> Vec<Vec<usize>> {
     let mut next = 0;
-    let of_group = |group: &Group| {
+    let of_group = |(place, group): (usize, &Group)| {
         let rows = next..next + group.responses.len();
         next = rows.end;
-        rows.collect()
+        if own.contains(&place) { rows.collect() } else { Vec::new() }
     };
-    groups.iter().map(of_group).collect()
+    groups.iter().enumerate().map(of_group).collect()
 }
 
 /// One response.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Response {
     /// Its tokens, the end-of-sequence token included.
     pub ids: Vec<u32>,
@@ -70,11 +73,12 @@ pub struct Draws {
     pub first: usize,
 }
 
-/// Draws `rollout.n` responses to each prompt and judges them.
+/// Draws `rollout.n` responses to each prompt and judges them; ranks share out the prompts, and
+/// each gets the responses of all.
 ///
 /// # Errors
 ///
-/// When a prompt does not fit the model or the device fails.
+/// When a prompt does not fit the model, the device fails or another rank does.
 pub fn rollout(
     policy: &Pretrained,
     examples: Vec<Example>,
@@ -82,10 +86,8 @@ pub fn rollout(
     config: &RolloutConfig,
     algorithm: &AlgorithmConfig,
     hooks: &mut Hooks,
-) -> Result<Vec<Group>, GenerateError> {
+) -> Result<Vec<Group>, TrainError> {
     let model = policy.model.valid();
-    let total = examples.len();
-    let mut groups = Vec::with_capacity(total);
     let mut options = GenerateOptions {
         sampling: SamplingParams {
             temperature: config.temperature,
@@ -101,15 +103,11 @@ pub fn rollout(
         read_step: hooks.read_step,
         ..Default::default()
     };
-    let at_once = (config.batch_responses / config.n).max(1);
-    let mut examples = examples.into_iter();
-    loop {
-        let chunk: Vec<Example> = examples.by_ref().take(at_once).collect();
-        if chunk.is_empty() {
-            return Ok(groups);
-        }
+    let own = share(hooks.ranks, examples.len());
+    let mut drawn: Vec<Vec<Response>> = Vec::with_capacity(own.len());
+    for chunk in examples[own.clone()].chunks((config.batch_responses / config.n).max(1)) {
         let prompts: Vec<Prompt> = chunk.iter().map(|example| example.prompt.clone()).collect();
-        options.first_stream = ((draws.first + groups.len()) * config.n) as u64;
+        options.first_stream = ((draws.first + own.start + drawn.len()) * config.n) as u64;
         let completions =
             generate_blocking(&model, &prompts, &options, |_, _| ControlFlow::Continue(()))?;
         let mut completions = completions.into_iter();
@@ -129,15 +127,20 @@ pub fn rollout(
                     ref_logprobs: Vec::new(),
                 }
             });
-            let mut group = Group { responses: responses.collect(), example };
-            let advantages = cppo::advantages(&group.rewards(), config.n, algorithm);
-            for (response, advantage) in group.responses.iter_mut().zip(advantages) {
-                response.advantage = advantage;
-            }
-            groups.push(group);
+            drawn.push(responses.collect());
         }
-        hooks.progress("rollout", groups.len(), total);
+        hooks.progress("rollout", drawn.len(), own.len());
     }
+    let all = gather(hooks.ranks, "responses", drawn)?.into_iter().flatten();
+    let compared = |(example, mut responses): (Example, Vec<Response>)| {
+        let rewards: Vec<f32> = responses.iter().map(|response| response.reward.score).collect();
+        let advantages = cppo::advantages(&rewards, config.n, algorithm);
+        for (response, advantage) in responses.iter_mut().zip(advantages) {
+            response.advantage = advantage;
+        }
+        Group { example, responses }
+    };
+    Ok(examples.into_iter().zip(all).map(compared).collect())
 }
 
 /// One seed of two, such that neighbours share nothing (SplitMix64's finalizer).

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::checkpoint::{CheckpointError, Checkpoints, TrainerState, load_optimizer, load_policy};
+use crate::collective::{Collective, CollectiveError, from_leader, leads};
 use crate::config::{Logger, Resume, TrainerConfig, to_yaml};
 use crate::evaluate::Validation;
 use crate::metrics::Metrics;
@@ -37,10 +38,12 @@ pub enum RunError {
     Changed { path: PathBuf, keys: String },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Collective(#[from] CollectiveError),
 }
 
 /// Keys that a run may change when it goes on: they do not change what it computes.
-const FREE_KEYS: [&str; 11] = [
+const FREE_KEYS: [&str; 13] = [
     "trainer.run_dir",
     "trainer.device",
     "trainer.total_steps",
@@ -51,79 +54,71 @@ const FREE_KEYS: [&str; 11] = [
     "trainer.resume",
     "trainer.recompute",
     "trainer.dump_rollouts",
+    "trainer.shard_optimizer",
+    "trainer.rank_timeout_s",
     "trainer.loggers",
 ];
 
-/// An open run folder.
+/// An open run folder; only rank 0 writes there.
 pub struct Run {
     folder: PathBuf,
     checkpoints: Checkpoints,
     resume: Option<(PathBuf, TrainerState)>,
     keep: usize,
+    leads: bool,
     metrics: Option<JsonlWriter>,
     events: Option<EventWriter>,
 }
 
 impl Run {
-    /// Opens or makes the folder, and finds the checkpoint to go on from.
+    /// Opens or makes the folder, and finds the checkpoint to go on from, which all ranks read.
     ///
     /// # Errors
     ///
     /// When it cannot be written to, or holds a run of another configuration.
-    pub fn open(config: &impl Serialize, trainer: &TrainerConfig) -> Result<Self, RunError> {
+    pub fn open(
+        config: &impl Serialize,
+        trainer: &TrainerConfig,
+        ranks: &dyn Collective,
+    ) -> Result<Self, RunError> {
         let folder = trainer.run_dir.clone();
-        let failed = |path: &Path| {
-            let path = path.to_path_buf();
-            move |source| RunError::Io { path, source }
-        };
-        std::fs::create_dir_all(&folder).map_err(failed(&folder))?;
-        let checkpoints = Checkpoints::new(&folder);
-        let path = folder.join("config.yaml");
         let text = to_yaml(config);
-        let mut resume = None;
-        // Before its first checkpoint a run has nothing to go on from, and may change at will.
-        let before = std::fs::read_to_string(&path);
-        if let Some(before) = before.ok().filter(|_| !checkpoints.steps().is_empty()) {
-            if trainer.resume == Resume::Never {
-                return Err(RunError::Occupied { path: folder });
-            }
-            let keys = changed_keys(&before, &text);
-            if !keys.is_empty() {
-                return Err(RunError::Changed { path: folder, keys: keys.join(", ") });
-            }
-            let (found, damaged) = checkpoints.newest()?;
-            for error in damaged {
-                eprintln!("warning: {error}; taking the one before it");
-            }
-            resume = found;
+        let resume =
+            from_leader(ranks, "the checkpoint to go on from", || prepare(trainer, &text))?;
+        let mut run = Self {
+            checkpoints: Checkpoints::new(&folder),
+            folder,
+            resume,
+            keep: trainer.keep,
+            leads: leads(ranks),
+            metrics: None,
+            events: None,
+        };
+        if run.leads {
+            run.open_logs(trainer)?;
         }
-        let temporary = tempfile::NamedTempFile::new_in(&folder).map_err(failed(&folder))?;
-        std::fs::write(temporary.path(), text).map_err(failed(&path))?;
-        temporary.persist(&path).map_err(|error| failed(&path)(error.error))?;
+        Ok(run)
+    }
 
-        let step = resume.as_ref().map_or(0, |(_, state)| state.step);
+    fn open_logs(&mut self, trainer: &TrainerConfig) -> Result<(), RunError> {
+        let step = self.resume.as_ref().map_or(0, |(_, state)| state.step);
         let logs = |logger| trainer.loggers.contains(&logger);
-        let metrics = match logs(Logger::Jsonl) {
-            false => None,
-            true => {
-                let path = folder.join("metrics.jsonl");
-                // Without a checkpoint the run starts anew, and so do its metrics.
-                let opened = match (&resume, path.exists()) {
-                    (Some(_), true) => truncate_after(&path, step as u64),
-                    (None, true) => std::fs::remove_file(&path),
-                    (_, false) => Ok(()),
-                };
-                let opened = opened.and_then(|()| JsonlWriter::open(&path));
-                Some(opened.map_err(failed(&path))?)
-            }
-        };
-        let events = match logs(Logger::Tensorboard) {
-            false => None,
-            true => Some(
-                EventWriter::create(&folder, wall_time(), step as u64).map_err(failed(&folder))?,
-            ),
-        };
-        Ok(Self { folder, checkpoints, resume, keep: trainer.keep, metrics, events })
+        if logs(Logger::Jsonl) {
+            let path = self.folder.join("metrics.jsonl");
+            // Without a checkpoint the run starts anew, and so do its metrics.
+            let opened = match (&self.resume, path.exists()) {
+                (Some(_), true) => truncate_after(&path, step as u64),
+                (None, true) => std::fs::remove_file(&path),
+                (_, false) => Ok(()),
+            };
+            let opened = opened.and_then(|()| JsonlWriter::open(&path));
+            self.metrics = Some(opened.map_err(failed(&path))?);
+        }
+        if logs(Logger::Tensorboard) {
+            let opened = EventWriter::create(&self.folder, wall_time(), step as u64);
+            self.events = Some(opened.map_err(failed(&self.folder))?);
+        }
+        Ok(())
     }
 
     /// Loads the checkpoint to go on from, if there is one.
@@ -163,6 +158,9 @@ impl Run {
     ///
     /// When the folder cannot be written to.
     pub fn dump(&self, step: usize, groups: &[Group]) -> Result<(), RunError> {
+        if !self.leads {
+            return Ok(());
+        }
         let folder = self.folder.join("rollouts");
         let path = folder.join(format!("step_{step}.jsonl"));
         let write = || {
@@ -179,23 +177,30 @@ impl Run {
         write().map_err(|source| RunError::Io { path: path.clone(), source })
     }
 
-    /// Writes a checkpoint, and removes those no longer kept.
+    /// Writes a checkpoint, which does not tell how many ranks there are, and removes those no
+    /// longer kept.
     ///
     /// # Errors
     ///
-    /// When the disk is full or not writable; the checkpoints before it stay.
+    /// When the disk is full or not writable, or another rank fails; the checkpoints before it
+    /// stay.
     pub fn save(
         &self,
         policy: &Pretrained,
         optim: &Optim,
         state: &TrainerState,
-    ) -> Result<(), CheckpointError> {
-        self.checkpoints.save(policy, optim, state)?;
+        ranks: &dyn Collective,
+    ) -> Result<(), RunError> {
+        let optim = optim.gathered(ranks)?;
+        if !self.leads {
+            return Ok(());
+        }
+        self.checkpoints.save(policy, &optim, state)?;
         let best = state.best.map(|(_, step)| step);
         if best == Some(state.step) {
             self.checkpoints.point("best", state.step)?;
         }
-        self.checkpoints.prune(self.keep, best)
+        Ok(self.checkpoints.prune(self.keep, best)?)
     }
 
     /// The first and the last validation accuracy of `metrics.jsonl`.
@@ -216,6 +221,44 @@ impl Run {
         let first = found.next();
         Ok(first.map(|first| (first, found.next_back().unwrap_or(first))))
     }
+}
+
+/// Makes the folder, compares the configuration with that of a run that is there, writes it, and
+/// finds the checkpoint to go on from.
+fn prepare(
+    trainer: &TrainerConfig,
+    config: &str,
+) -> Result<Option<(PathBuf, TrainerState)>, RunError> {
+    let folder = &trainer.run_dir;
+    std::fs::create_dir_all(folder).map_err(failed(folder))?;
+    let checkpoints = Checkpoints::new(folder);
+    let path = folder.join("config.yaml");
+    let mut resume = None;
+    // Before its first checkpoint a run has nothing to go on from, and may change at will.
+    let before = std::fs::read_to_string(&path);
+    if let Some(before) = before.ok().filter(|_| !checkpoints.steps().is_empty()) {
+        if trainer.resume == Resume::Never {
+            return Err(RunError::Occupied { path: folder.clone() });
+        }
+        let keys = changed_keys(&before, config);
+        if !keys.is_empty() {
+            return Err(RunError::Changed { path: folder.clone(), keys: keys.join(", ") });
+        }
+        let (found, damaged) = checkpoints.newest()?;
+        for error in damaged {
+            eprintln!("warning: {error}; taking the one before it");
+        }
+        resume = found;
+    }
+    let temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed(folder))?;
+    std::fs::write(temporary.path(), config).map_err(failed(&path))?;
+    temporary.persist(&path).map_err(|error| failed(&path)(error.error))?;
+    Ok(resume)
+}
+
+fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> RunError {
+    let path = path.to_path_buf();
+    move |source| RunError::Io { path, source }
 }
 
 fn dump_lines(step: usize, group: &Group) -> impl Iterator<Item = Value> {

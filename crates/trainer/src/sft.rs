@@ -10,6 +10,7 @@ use qwen2_5_vl::Prompt;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::collective::{Collective, share, sum_gradients};
 use crate::config::{RolloutConfig, SftConfig};
 use crate::data::Example;
 use crate::forward::{Forward, ForwardOptions, Rows};
@@ -42,26 +43,27 @@ pub fn sft(
     let rollout = RolloutConfig { max_response_tokens: MAX_RESPONSE_TOKENS, ..Default::default() };
     let judging = Judging { rollout, algorithm: AlgorithmConfig::default() };
     let parts = (&config.data, &config.model, &config.optim, &config.trainer);
-    let mut training = Training::open(policy, config, parts, judging, device)?;
-    while training.goes_on(hooks) {
+    let mut training = Training::open(policy, config, parts, judging, device, hooks)?;
+    while training.goes_on() {
         let started = Instant::now();
         let Training { policy, optim, loader, state, total_steps, scale, .. } = &mut training;
         let examples = loader.next(config.trainer.batch_prompts, &policy.processor)?;
         let lr = learning_rate(&config.optim, state.step, *total_steps);
-        let metrics = learn(policy, (optim, scale), &examples, state.step, lr, config)?;
+        let metrics =
+            learn(policy, (optim, scale), &examples, (state.step, lr), config, hooks.ranks)?;
         training.end_step(metrics, started, hooks)?;
     }
     training.outcome()
 }
 
-/// One optimizer update on a batch of examples.
+/// One optimizer update on a batch of examples, which ranks share out.
 fn learn(
     policy: &mut Pretrained,
     (optim, scale): (&mut Optim, &mut LossScale),
     examples: &[Example],
-    step_number: usize,
-    lr: f64,
+    (step_number, lr): (usize, f64),
     config: &SftConfig,
+    ranks: &dyn Collective,
 ) -> Result<Metrics, TrainError> {
     let eos = policy.eos_token_ids();
     let mut prompts = Vec::with_capacity(examples.len());
@@ -82,7 +84,9 @@ fn learn(
     }
     let tokens = ids.iter().map(Vec::len).max().unwrap_or(0);
     let total: usize = ids.iter().map(Vec::len).sum();
-    let wanted: Vec<Vec<usize>> = (0..ids.len()).map(|row| vec![row]).collect();
+    let own = share(ranks, ids.len());
+    let wanted = |row: usize| if own.contains(&row) { vec![row] } else { Vec::new() };
+    let wanted: Vec<Vec<usize>> = (0..ids.len()).map(wanted).collect();
     let rows = Rows {
         prompts: &prompts,
         ids: ids.iter().map(Vec::as_slice).collect(),
@@ -103,13 +107,16 @@ fn learn(
         .zip(&cotangent.logprobs)
         .map(|(&logprob, &slope)| f64::from(logprob) * f64::from(slope))
         .sum();
+    let mut losses = [loss as f32];
+    ranks.all_reduce("losses", &mut losses).map_err(UpdateError::from)?;
     let mut gradients = GradientsAccumulator::new();
     let cotangent = cotangent.scaled(scale.factor());
     forward.backward(model, &cotangent, &[], &mut gradients).map_err(UpdateError::from)?;
-    let gradients = gradients.grads();
-    let report = step(&mut policy.model, optim, scale, gradients, lr, config.optim.grad_clip);
+    let gradients = sum_gradients(ranks, model, gradients.grads())?;
+    let clip = config.optim.grad_clip;
+    let report = step(&mut policy.model, optim, scale, gradients, lr, clip, ranks)?;
     Ok(Metrics::from_iter([
-        ("train/loss", loss),
+        ("train/loss", f64::from(losses[0])),
         ("train/lr", lr),
         ("train/grad_norm", report.norm),
         ("train/skipped_updates", f64::from(u8::from(report.skipped))),

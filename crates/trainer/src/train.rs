@@ -8,13 +8,14 @@ use generation::GenerateError;
 use qwen2_5_vl::{PromptError, Qwen2_5_VL};
 
 use crate::checkpoint::CheckpointError;
+use crate::collective::{Collective, CollectiveError, share};
 use crate::config::TrainConfig;
 use crate::data::{DataError, ExampleError};
 use crate::hooks::Hooks;
 use crate::metrics::Metrics;
 use crate::pieces::pieces;
 use crate::pretrained::{Pretrained, PretrainedError};
-use crate::rollout::{Draws, Group, Response, members, rollout};
+use crate::rollout::{Draws, Group, Response, members_of, rollout};
 use crate::run::RunError;
 use crate::training::{Judging, Training};
 use crate::update::{Moment, UpdateError, update};
@@ -41,6 +42,8 @@ pub enum TrainError {
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    Collective(#[from] CollectiveError),
 }
 
 /// How a run ended.
@@ -70,13 +73,14 @@ pub fn train(
         .then(|| policy.model.clone().with_compute_dtype(config.model.dtype.into()));
     let judging = Judging { rollout: config.rollout.clone(), algorithm: config.algorithm.clone() };
     let parts = (&config.data, &config.model, &config.optim, &config.trainer);
-    let mut training = Training::open(policy, config, parts, judging, device)?;
+    let mut training = Training::open(policy, config, parts, judging, device, hooks)?;
     training.evaluate_start(hooks)?;
-    while training.goes_on(hooks) {
+    while training.goes_on() {
         let started = Instant::now();
         let (groups, mut metrics) = experience(&mut training, config, hooks)?;
         let model = &training.policy.model;
-        let groups = with_logprobs(groups, model, reference.as_ref(), config, &mut metrics)?;
+        let reference = reference.as_ref();
+        let groups = with_logprobs(groups, model, reference, config, hooks.ranks, &mut metrics)?;
         if config.trainer.dump_rollouts {
             training.run.dump(training.state.step + 1, &groups)?;
         }
@@ -156,19 +160,20 @@ fn with_logprobs(
     policy: &Qwen2_5_VL,
     reference: Option<&Qwen2_5_VL>,
     config: &TrainConfig,
+    ranks: &dyn Collective,
     metrics: &mut Metrics,
-) -> Result<Vec<Group>, PromptError> {
+) -> Result<Vec<Group>, TrainError> {
     let trainer = &config.trainer;
     if trainer.ppo_epochs > 1 || groups.len() > trainer.mini_batch_prompts {
         let started = Instant::now();
-        let logprobs = logprobs(&policy.valid(), &groups, config)?;
+        let logprobs = logprobs(&policy.valid(), &groups, config, ranks)?;
         let responses = groups.iter_mut().flat_map(|group| &mut group.responses);
         responses.zip(logprobs).for_each(|(response, values)| response.old_logprobs = values);
         metrics.set("timing_s/old_log_prob", started.elapsed().as_secs_f64());
     }
     if let Some(reference) = reference {
         let started = Instant::now();
-        let logprobs = logprobs(reference, &groups, config)?;
+        let logprobs = logprobs(reference, &groups, config, ranks)?;
         let responses = groups.iter_mut().flat_map(|group| &mut group.responses);
         responses.zip(logprobs).for_each(|(response, values)| response.ref_logprobs = values);
         metrics.set("timing_s/ref", started.elapsed().as_secs_f64());
@@ -176,16 +181,19 @@ fn with_logprobs(
     Ok(groups)
 }
 
-/// ln p of the tokens of every response, group after group.
+/// ln p of the tokens of every response, group after group; ranks share out the groups.
 fn logprobs(
     model: &Qwen2_5_VL,
     groups: &[Group],
     config: &TrainConfig,
-) -> Result<Vec<Vec<f32>>, PromptError> {
+    ranks: &dyn Collective,
+) -> Result<Vec<Vec<f32>>, TrainError> {
     let responses: Vec<&Response> = groups.iter().flat_map(|group| &group.responses).collect();
-    let mut logprobs = vec![Vec::new(); responses.len()];
+    let mut logprobs: Vec<Vec<f32>> =
+        responses.iter().map(|response| vec![0.0; response.ids.len()]).collect();
     let cost = |_, rows: &[usize]| rows.len();
-    for piece in pieces(&members(groups), config.trainer.micro_batch_responses, 1, cost) {
+    let own = members_of(groups, &share(ranks, groups.len()));
+    for piece in pieces(&own, config.trainer.micro_batch_responses, 1, cost) {
         let prompts: Vec<_> =
             piece.prompts.iter().map(|&group| groups[group].example.prompt.clone()).collect();
         let ids: Vec<Vec<u32>> = piece.rows.iter().map(|&row| responses[row].ids.clone()).collect();
@@ -194,10 +202,15 @@ fn logprobs(
         let [_, tokens] = scores.logprobs.dims();
         let values: Vec<f32> = scores.logprobs.into_data().iter::<f32>().collect();
         for (&row, values) in piece.rows.iter().zip(values.chunks(tokens)) {
-            logprobs[row] = values[..responses[row].ids.len()].to_vec();
+            let length = logprobs[row].len();
+            logprobs[row].copy_from_slice(&values[..length]);
         }
     }
-    Ok(logprobs)
+    // The others' are 0 here, and ours are 0 there.
+    let mut all = logprobs.concat();
+    ranks.all_reduce("log-probabilities", &mut all)?;
+    let mut all = all.into_iter();
+    Ok(logprobs.iter().map(|own| all.by_ref().take(own.len()).collect()).collect())
 }
 
 /// The optimizer updates of one step.
@@ -215,7 +228,8 @@ fn learn(
         for (index, mini_batch) in groups.chunks(size).enumerate() {
             let moment = Moment { step, total_steps, first: index * size };
             let Training { policy, optim, scale, .. } = &mut *training;
-            updates.push(update(policy, optim, scale, mini_batch, config, moment)?);
+            let ranks = hooks.ranks;
+            updates.push(update(policy, optim, scale, mini_batch, config, moment, ranks)?);
             hooks.progress("update", updates.len(), total);
         }
     }

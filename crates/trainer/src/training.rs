@@ -10,6 +10,7 @@ use gym::Split;
 use serde::Serialize;
 
 use crate::checkpoint::TrainerState;
+use crate::collective::leads;
 use crate::config::{
     ComputeDtype, DataConfig, ModelConfig, OptimConfig, RolloutConfig, TrainerConfig,
 };
@@ -39,6 +40,8 @@ pub(crate) struct Training {
     pub run: Run,
     pub total_steps: usize,
     pub scale: LossScale,
+    /// Some rank was asked to stop.
+    stopping: bool,
     trainer: TrainerConfig,
     validation: Option<Validation>,
     judging: Judging,
@@ -56,6 +59,7 @@ impl Training {
         (data, model, optim, trainer): (&DataConfig, &ModelConfig, &OptimConfig, &TrainerConfig),
         judging: Judging,
         device: &Device,
+        hooks: &Hooks,
     ) -> Result<Self, TrainError> {
         check_dtype(model.dtype, device)?;
         let source = Source::open(&data.train, Split::Train, data)?
@@ -69,8 +73,11 @@ impl Training {
             Some(source) if trainer.eval_every > 0 => Some(Validation::new(source, &policy, data)?),
             _ => None,
         };
-        let mut optim = Optim::new(optim);
-        let mut run = Run::open(config, trainer)?;
+        let mut optim = match trainer.shard_optimizer {
+            true => Optim::sharded(optim, &policy.model, hooks.ranks),
+            false => Optim::new(optim),
+        };
+        let mut run = Run::open(config, trainer, hooks.ranks)?;
         let (mut policy, mut state) =
             run.resume(&mut optim, device)?.unwrap_or((policy, TrainerState::default()));
         policy.model = policy.model.to_device(&device.clone().autodiff()).train();
@@ -87,6 +94,7 @@ impl Training {
             run,
             total_steps,
             scale,
+            stopping: false,
             trainer,
             validation,
             judging,
@@ -94,8 +102,8 @@ impl Training {
     }
 
     /// Whether there is a step to do.
-    pub fn goes_on(&self, hooks: &Hooks) -> bool {
-        self.state.step < self.total_steps && !hooks.stopped()
+    pub fn goes_on(&self) -> bool {
+        self.state.step < self.total_steps && !self.stopping
     }
 
     /// Evaluates the policy that a new run starts from.
@@ -108,8 +116,11 @@ impl Training {
             && let Some(metrics) = self.evaluate(hooks)?
         {
             self.run.log(0, &metrics)?;
-            (hooks.on_step)(0, &metrics);
+            if leads(hooks.ranks) {
+                (hooks.on_step)(0, &metrics);
+            }
         }
+        self.stopping = hooks.stopping()?;
         Ok(())
     }
 
@@ -144,7 +155,8 @@ impl Training {
         if let Some(length) = self.loader.epoch_len() {
             metrics.set("training/epoch", self.loader.place as f64 / length as f64);
         }
-        let last = step == self.total_steps || hooks.stopped();
+        self.stopping = hooks.stopping()?;
+        let last = step == self.total_steps || self.stopping;
         let due = |every: usize| every > 0 && step % every == 0;
         let mut is_best = false;
         if (due(self.trainer.eval_every) || last)
@@ -164,9 +176,11 @@ impl Training {
         }
         self.run.log(step, &metrics)?;
         if due(self.trainer.save_every) || last || is_best {
-            self.run.save(&self.policy, &self.optim, &self.state)?;
+            self.run.save(&self.policy, &self.optim, &self.state, hooks.ranks)?;
         }
-        (hooks.on_step)(step, &metrics);
+        if leads(hooks.ranks) {
+            (hooks.on_step)(step, &metrics);
+        }
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! One optimizer update: score all views, evaluate the objective, pull its cotangents back.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
@@ -11,13 +12,14 @@ use cppo::{
 use processor::ProcessorError;
 use qwen2_5_vl::{Prompt, PromptError, Qwen2_5_VL};
 
+use crate::collective::{Collective, CollectiveError, share, sum_gradients};
 use crate::config::TrainConfig;
 use crate::forward::{Forward, ForwardOptions, Rows};
 use crate::loss_scale::LossScale;
 use crate::metrics::Metrics;
 use crate::optim::{Optim, global_norm, learning_rate, scaled};
 use crate::pretrained::Pretrained;
-use crate::rollout::{Group, members};
+use crate::rollout::{Group, members_of};
 
 /// Why an update failed.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +29,8 @@ pub enum UpdateError {
     Prompt(#[from] PromptError),
     #[error(transparent)]
     Processor(#[from] ProcessorError),
+    #[error(transparent)]
+    Collective(#[from] CollectiveError),
 }
 
 /// Where in training an update happens.
@@ -52,18 +56,23 @@ pub type Perturb<'a> = dyn Fn(Kind, usize) -> Result<Prompt, ProcessorError> + '
 
 /// Gradient of the objective on one mini-batch times `loss_scale`, and what it is made of.
 ///
+/// Ranks share out the groups: each scores its own, all evaluate the objective on all scores, and
+/// the gradients of the groups are summed.
+///
 /// # Errors
 ///
-/// When a prompt does not fit the model or a perturbed picture cannot be processed.
+/// When a prompt does not fit the model, a perturbed picture cannot be processed, or another rank
+/// fails.
 pub fn gradient(
     model: &Qwen2_5_VL,
     groups: &[Group],
     perturb: &Perturb,
     config: &TrainConfig,
     loss_scale: f64,
+    ranks: &dyn Collective,
 ) -> Result<(Objective, GradientsParams), UpdateError> {
     let started = Instant::now();
-    let mini = MiniBatch::new(groups);
+    let mini = MiniBatch::new(groups, &share(ranks, groups.len()));
     let algorithm = &config.algorithm;
     let scored = takes_gradient(&mini.advantages, &mini.correct, algorithm);
     let viewed = takes_views(&mini.advantages, &mini.correct, algorithm);
@@ -80,7 +89,9 @@ pub fn gradient(
     pairs.iter().for_each(|pairs| forward.compare(model, pairs));
     let forwarded = started.elapsed().as_secs_f64();
 
-    let [original, preserving, removing] = views.split(&mini, &forward.scores);
+    let mut split = views.split(&mini, &forward.scores);
+    sum_scores(&mut split, ranks)?;
+    let [original, preserving, removing] = split;
     let batch = Batch {
         tokens: mini.tokens,
         max_response_tokens: config.rollout.max_response_tokens,
@@ -101,7 +112,34 @@ pub fn gradient(
     forward.backward(model, &cotangent, &pairs, &mut sum)?;
     let backward = started.elapsed().as_secs_f64() - forwarded;
     objective.metrics.extend([("timing_s/forward", forwarded), ("timing_s/backward", backward)]);
-    Ok((objective, sum.grads()))
+    let gradients = sum_gradients(ranks, model, sum.grads())?;
+    Ok((objective, gradients))
+}
+
+fn arrays_of(view: &mut ViewScores) -> [&mut Vec<f32>; 3] {
+    [&mut view.logprobs, &mut view.entropies, &mut view.kl]
+}
+
+/// Fills in the scores of the other ranks' groups, which are 0 here as ours are there.
+fn sum_scores(
+    views: &mut [ViewScores; VIEWS],
+    ranks: &dyn Collective,
+) -> Result<(), CollectiveError> {
+    if ranks.size() == 1 {
+        return Ok(());
+    }
+    let mut all: Vec<f32> = Vec::new();
+    for array in views.iter_mut().flat_map(arrays_of) {
+        all.extend_from_slice(array);
+    }
+    ranks.all_reduce("scores", &mut all)?;
+    let mut rest = all.as_slice();
+    for array in views.iter_mut().flat_map(arrays_of) {
+        let (values, after) = rest.split_at(array.len());
+        array.copy_from_slice(values);
+        rest = after;
+    }
+    Ok(())
 }
 
 /// One optimizer update on a mini-batch.
@@ -118,12 +156,14 @@ pub fn update(
     groups: &[Group],
     config: &TrainConfig,
     moment: Moment,
+    ranks: &dyn Collective,
 ) -> Result<Metrics, UpdateError> {
     let perturb = |kind: Kind, group: usize| {
         let seed = moment.seed(config.rollout.seed, group);
         groups[group].example.view(kind, seed, &policy.processor, &config.algorithm)
     };
-    let (objective, gradients) = gradient(&policy.model, groups, &perturb, config, scale.factor())?;
+    let (objective, gradients) =
+        gradient(&policy.model, groups, &perturb, config, scale.factor(), ranks)?;
     let mut metrics = Metrics::default();
     for (name, value) in &objective.metrics {
         metrics.set(*name, *value);
@@ -132,7 +172,8 @@ pub fn update(
     if scale.is_dynamic() {
         metrics.set("actor/loss_scale", scale.factor());
     }
-    let report = step(&mut policy.model, optim, scale, gradients, lr, config.optim.grad_clip);
+    let clip = config.optim.grad_clip;
+    let report = step(&mut policy.model, optim, scale, gradients, lr, clip, ranks)?;
     metrics.set("actor/lr", lr);
     metrics.set("actor/grad_norm", report.norm);
     metrics.set("actor/skipped_updates", f64::from(u8::from(report.skipped)));
@@ -150,6 +191,10 @@ pub struct StepReport {
 
 /// Takes the loss's scale out of the gradient, clips it by global norm and updates; a gradient
 /// that is not finite changes nothing.
+///
+/// # Errors
+///
+/// When another rank fails.
 pub fn step(
     model: &mut Qwen2_5_VL,
     optim: &mut Optim,
@@ -157,19 +202,20 @@ pub fn step(
     gradients: GradientsParams,
     lr: f64,
     grad_clip: f64,
-) -> StepReport {
+    ranks: &dyn Collective,
+) -> Result<StepReport, CollectiveError> {
     let inverse = 1.0 / scale.factor();
     let norm = global_norm(model, &gradients) * inverse;
     scale.note(norm.is_finite());
     if !norm.is_finite() {
-        return StepReport { norm, skipped: true };
+        return Ok(StepReport { norm, skipped: true });
     }
     // torch.nn.utils.clip_grad_norm_ divides by norm + 1e-6.
     let factor = if grad_clip > 0.0 { (grad_clip / (norm + 1e-6)).min(1.0) } else { 1.0 };
     let factor = factor * inverse;
     let gradients = if factor < 1.0 { scaled(model, gradients, factor) } else { gradients };
-    *model = optim.step(model.clone(), gradients, lr);
-    StepReport { norm, skipped: false }
+    *model = optim.step(model.clone(), gradients, lr, ranks)?;
+    Ok(StepReport { norm, skipped: false })
 }
 
 /// The responses of a mini-batch as rows.
@@ -179,14 +225,15 @@ struct MiniBatch<'a> {
     lengths: Vec<usize>,
     advantages: Vec<f32>,
     correct: Vec<bool>,
-    /// Rows of each group.
+    /// Rows of each of this rank's groups.
     members: Vec<Vec<usize>>,
     old: Option<Vec<f32>>,
     reference: Option<Vec<f32>>,
 }
 
 impl<'a> MiniBatch<'a> {
-    fn new(groups: &'a [Group]) -> Self {
+    /// The groups of all ranks, of which `own` are this one's.
+    fn new(groups: &'a [Group], own: &Range<usize>) -> Self {
         let responses: Vec<_> = groups.iter().flat_map(|group| &group.responses).collect();
         let lengths: Vec<usize> = responses.iter().map(|response| response.ids.len()).collect();
         let tokens = lengths.iter().copied().max().unwrap_or(0);
@@ -204,7 +251,7 @@ impl<'a> MiniBatch<'a> {
             tokens,
             advantages: responses.iter().map(|response| response.advantage).collect(),
             correct: responses.iter().map(|response| response.reward.accuracy == 1.0).collect(),
-            members: members(groups),
+            members: members_of(groups, own),
             old: padded(&|row| &responses[row].old_logprobs),
             reference: padded(&|row| &responses[row].ref_logprobs),
             lengths,

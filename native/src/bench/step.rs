@@ -10,6 +10,7 @@ use image::RgbImage;
 use processor::ImageProcessor;
 use qwen2_5_vl::{Prompt, Qwen2_5_VL};
 use serde_json::json;
+use trainer::collective::Single;
 use trainer::config::{TrainConfig, load};
 use trainer::data::Example;
 use trainer::loss_scale::LossScale;
@@ -191,8 +192,9 @@ fn learn(
         prompt.pixel_values = ImageProcessor::default().preprocess(&pictures[0])?.values;
         Ok(prompt)
     };
-    let (objective, gradients) = gradient(model, groups, &views, config, scale.factor())?;
-    step(model, optim, scale, gradients, config.optim.lr, config.optim.grad_clip);
+    let (objective, gradients) = gradient(model, groups, &views, config, scale.factor(), &Single)?;
+    let (lr, clip) = (config.optim.lr, config.optim.grad_clip);
+    step(model, optim, scale, gradients, lr, clip, &Single)?;
     let seconds = |name| objective.metrics.iter().find(|(n, _)| *n == name).map_or(0.0, |m| m.1);
     Ok(["timing_s/forward", "timing_s/backward"].map(seconds))
 }

@@ -17,7 +17,7 @@ use serde_json::json;
 use session::{PerceiveRequest, Pretrained, pieces};
 use trainer::config::load;
 
-use crate::args::ModelArgs;
+use crate::args::{ModelArgs, question};
 use crate::failure::{Failure, about};
 use crate::infer::{print, read_picture};
 use crate::pretrained;
@@ -27,7 +27,7 @@ use crate::pretrained;
 pub struct Perceive {
     #[command(flatten)]
     model: ModelArgs,
-    /// The question about the pictures
+    /// The question about the pictures, - for standard input
     #[arg(required_unless_present = "gym_items")]
     question: Option<String>,
     /// A picture file, or - for standard input; may be given several times
@@ -91,10 +91,7 @@ impl Perceive {
         if let Some(items) = self.gym_items {
             return self.gym(items, &config, &loaded);
         }
-        let question = self.question.as_deref().unwrap_or_default();
-        if question.trim().is_empty() {
-            return Err(Failure::usage("the question is empty"));
-        }
+        let question = question(self.question.as_deref().unwrap_or_default(), &self.image)?;
         let pictures = read_pictures(&self.image)?;
         if pictures.is_empty() {
             return Err(Failure::usage("no picture given; pass --image FILE"));
@@ -104,7 +101,7 @@ impl Perceive {
             false => read_pictures(files).map(Some),
         };
         let instructed = match self.plain || self.model.model.is_none() {
-            true => question.to_string(),
+            true => question.clone(),
             false => format!("{question} {INSTRUCTION}"),
         };
         let request = PerceiveRequest {
@@ -128,7 +125,7 @@ impl Perceive {
         .map_err(Failure::of_session)?;
         let ids: Vec<u32> = perceived.tokens.iter().map(|token| token.id).collect();
         let texts = pieces(&loaded.processor.tokenizer, &ids);
-        let subject = Subject { question: question.into(), texts, pictures, perceived };
+        let subject = Subject { question, texts, pictures, perceived };
         if let Some(path) = &self.html {
             html::write(path, &subject, &loaded)?;
         }

@@ -93,7 +93,7 @@ impl FromStr for Grader {
 }
 
 /// The reward of one response and its parts.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Reward {
     /// Weighted sum of accuracy and format.
     pub score: f32,

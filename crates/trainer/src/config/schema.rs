@@ -244,6 +244,11 @@ pub struct TrainerConfig {
     pub resume: Resume,
     /// Run each layer again in backward instead of keeping its activations.
     pub recompute: bool,
+    /// Keep each parameter's optimizer state on one rank only (ZeRO-1), and exchange the updated
+    /// weights.
+    pub shard_optimizer: bool,
+    /// Longest wait for another rank, in seconds.
+    pub rank_timeout_s: u64,
     /// Write every response to `rollouts/`.
     pub dump_rollouts: bool,
     /// Where metrics go.
@@ -348,6 +353,8 @@ impl Default for TrainerConfig {
             keep: 3,
             resume: Resume::Auto,
             recompute: true,
+            shard_optimizer: false,
+            rank_timeout_s: 1800,
             dump_rollouts: true,
             loggers: vec![Logger::Console, Logger::Jsonl, Logger::Tensorboard],
         }
