@@ -74,6 +74,8 @@ const NAME: &str = "chat_template";
 
 /// Template steps per message part and in all; far more than any real template takes.
 const FUEL: u64 = 10_000;
+/// Template steps per byte of text.
+const FUEL_PER_BYTE: u64 = 4;
 
 impl ChatTemplate {
     /// Compiles a template, with the extensions that Hugging Face's templates use.
@@ -102,8 +104,18 @@ impl ChatTemplate {
     /// When the template fails, or does not come to an end.
     pub fn render(&self, messages: &[Message]) -> Result<String, ProcessorError> {
         let parts: usize = messages.iter().map(|message| 1 + message.content.len()).sum();
+        let content = messages.iter().flat_map(|message| &message.content);
+        // Comparing and copying text counts as steps, too.
+        let bytes: usize = content
+            .map(|content| match content {
+                Content::Text { text } => text.len(),
+                Content::Image | Content::Video => 0,
+            })
+            .sum();
+        let fuel =
+            FUEL.saturating_mul(1 + parts as u64).saturating_add(FUEL_PER_BYTE * bytes as u64);
         let mut environment = self.environment.clone();
-        environment.set_fuel(Some(FUEL.saturating_mul(1 + parts as u64)));
+        environment.set_fuel(Some(fuel));
         let template = environment.get_template(NAME).map_err(template_error)?;
         template
             .render(context! { messages => Serde(messages), add_generation_prompt => true })
