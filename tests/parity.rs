@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use generation::{GenerateOptions, generate_blocking, score};
+use generation::{Details, GenerateOptions, SamplingParams, Token, generate_blocking, score};
 use qwen2_5_vl::Prompt;
 
 use crate::reference::{Arrays, case, distance, ids, json, model, processor, values};
@@ -74,6 +74,41 @@ fn a_batch_of_prompts_and_several_responses_each_answer_as_one_alone() {
         let alone = greedy_ids(&model, std::slice::from_ref(prompt), 1).remove(0);
         assert_eq!(together[2 * index], alone, "prompt {index}");
         assert_eq!(together[2 * index + 1], alone, "prompt {index}");
+    }
+}
+
+#[test]
+fn responses_that_end_leave_the_batch_and_the_others_go_on_as_if_alone() {
+    let model = model(&Device::flex());
+    let prompts = [case(0), case(2), crate::reference::text_prompt("What?"), case(1)];
+    // One id in twelve ends a response, so that most end early and at different places.
+    let options = |first_stream: u64, n: usize| GenerateOptions {
+        sampling: SamplingParams {
+            temperature: 1.0,
+            repetition_penalty: 1.1,
+            seed: 5,
+            ..Default::default()
+        },
+        n,
+        max_new_tokens: 40,
+        eos_token_ids: (0..model.config().text_config.vocab_size as u32).step_by(12).collect(),
+        details: Some(Details { top_logprobs: 0 }),
+        first_stream,
+        ..Default::default()
+    };
+    let go_on = |_: usize, _: &Token| ControlFlow::Continue(());
+    let together = generate_blocking(&model, &prompts, &options(0, 5), go_on).unwrap();
+    let lengths: Vec<usize> = together.iter().map(|found| found.tokens.len()).collect();
+    assert!(lengths.iter().min() < Some(&8) && lengths.iter().max() > Some(&16), "{lengths:?}");
+    for (row, found) in together.iter().enumerate() {
+        let prompt = std::slice::from_ref(&prompts[row / 5]);
+        let alone = generate_blocking(&model, prompt, &options(row as u64, 1), go_on).unwrap();
+        assert_eq!(found.finish, alone[0].finish, "response {row}");
+        assert_eq!(found.tokens.len(), alone[0].tokens.len(), "response {row}");
+        for (found, alone) in found.tokens.iter().zip(&alone[0].tokens) {
+            assert_eq!(found.id, alone.id, "response {row}");
+            assert!((found.logprob - alone.logprob).abs() < 1e-4, "response {row}");
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use burn::tensor::{ExecutionError, Int, Tensor};
 use qwen2_5_vl::{KvCache, Prompt, PromptError, Qwen2_5_VL};
 
-use crate::sampling::{Sampler, SamplingParams};
+use crate::compaction::{kept, rows_of};
+use crate::sampling::{Sampler, SamplingParams, integers};
 use crate::score::token_scores;
 
 /// What to generate and when to stop.
@@ -128,7 +129,7 @@ pub async fn generate(
     if options.max_new_tokens == 0 {
         return Ok(completions);
     }
-    let (hidden, prefix) = model.prefill(&batch);
+    let (hidden, mut prefix) = model.prefill(&batch);
     let mut cache = KvCache::new(&prefix, options.n, options.read_step.max(1));
     let ids: Vec<&[u32]> = prompts.iter().map(|prompt| prompt.input_ids.as_slice()).collect();
     let vocab_size = model.config().text_config.vocab_size;
@@ -146,31 +147,43 @@ pub async fn generate(
         .expand([prompts.len(), options.n, vocab_size])
         .reshape([rows, vocab_size]);
     let mut open = vec![true; rows];
+    // The response that each row of the batch holds.
+    let mut responses: Vec<usize> = (0..rows).collect();
     loop {
-        let drawn = sampler.draw(logits.clone()).await?;
+        let mut drawn = sampler.draw(logits.clone()).await?;
         let tokens = describe(logits, drawn.clone(), options).await?;
         for (row, token) in tokens.into_iter().enumerate() {
             if !open[row] {
                 continue;
             }
-            let completion = &mut completions[row];
+            let completion = &mut completions[responses[row]];
             if options.eos_token_ids.contains(&token.id) {
                 completion.finish = Finish::Stop;
                 open[row] = false;
             }
-            let flow = on_token(row, &token).await;
+            let flow = on_token(responses[row], &token).await;
             completion.tokens.push(token);
             if flow.is_break() {
-                let unfinished = completions.iter_mut().zip(&open).filter(|(_, open)| **open);
-                unfinished.for_each(|(completion, _)| completion.finish = Finish::Cancelled);
+                for row in (0..open.len()).filter(|&row| open[row]) {
+                    completions[responses[row]].finish = Finish::Cancelled;
+                }
                 return Ok(completions);
             }
         }
         if !open.contains(&true) || cache.length() + 1 == options.max_new_tokens {
             return Ok(completions);
         }
-        let hidden = model.decode(drawn.reshape([rows, 1]), &prefix, &mut cache);
-        let [_, _, width] = hidden.dims();
+        if let Some(kept) = kept(&open, cache.responses()) {
+            let rows = rows_of(&kept, cache.responses());
+            drawn = drawn.select(0, integers(&rows, &model.device()));
+            sampler.select(&rows);
+            prefix = prefix.select(&kept, &model.device());
+            cache.select(&kept);
+            open = rows.iter().map(|&row| open[row]).collect();
+            responses = rows.iter().map(|&row| responses[row]).collect();
+        }
+        let hidden = model.decode(drawn.reshape([open.len(), 1]), &prefix, &mut cache);
+        let [rows, _, width] = hidden.dims();
         logits = model.logits(hidden.reshape([rows, width]));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Both run a prompt once and let all responses to it attend to that one prefix.
 
+mod compaction;
 mod config;
 mod generate;
 #[cfg(not(target_arch = "wasm32"))]

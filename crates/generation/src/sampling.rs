@@ -120,6 +120,15 @@ impl Sampler {
         }
     }
 
+    /// Leaves out all but some rows.
+    pub fn select(&mut self, rows: &[usize]) {
+        self.streams = rows.iter().map(|&row| self.streams[row].clone()).collect();
+        self.present = self.present.take().map(|present| {
+            let device = present.device();
+            present.select(0, integers(rows, &device))
+        });
+    }
+
     /// Draws one token per row.
     ///
     /// # Shapes
@@ -220,6 +229,12 @@ impl Sampler {
         // Tokens of probability 0 are forbidden or unreachable.
         Some(kept.min(sorted.partition_point(|&value| value > 0.0)))
     }
+}
+
+/// Row numbers on a device.
+pub(crate) fn integers(rows: &[usize], device: &Device) -> Tensor<1, Int> {
+    let numbers: Vec<i32> = rows.iter().map(|&row| row as i32).collect();
+    Tensor::from_data(TensorData::new(numbers, [rows.len()]), (device, DType::I32))
 }
 
 /// The `count` largest of each row with their places, largest first.

@@ -5,7 +5,7 @@
 //! product instead. Queries, keys and softmax meet in f32 whatever the compute dtype, because the
 //! Qwen2 family overflows f16.
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use crate::elementwise::softmax;
 use crate::linear::cast;
@@ -73,6 +73,16 @@ impl Mask {
             TensorData::new(values, [lengths.len(), keys]),
             (device, DType::F32),
         ))
+    }
+}
+
+impl Mask {
+    /// The mask of some of the prompts.
+    pub(crate) fn select(&self, prompts: Tensor<1, Int>) -> Self {
+        match self {
+            Self::Keys(bias) => Self::Keys(bias.clone().select(0, prompts)),
+            Self::Full | Self::Causal(_) => self.clone(),
+        }
     }
 }
 

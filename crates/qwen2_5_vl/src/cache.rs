@@ -1,6 +1,6 @@
 //! Keys and values kept between forward passes.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use crate::attention::{KeyValues, Mask};
 use crate::config::TextConfig;
@@ -20,6 +20,27 @@ pub struct Prefix {
     pub lengths: Vec<usize>,
     /// Rotary position of the first response token of each prompt.
     pub next_positions: Vec<i32>,
+}
+
+/// A prompt that stays in a batch, by its number, and the numbers of its responses that do.
+pub type Kept = (usize, Vec<usize>);
+
+impl Prefix {
+    /// The prefix of the prompts that stay.
+    pub fn select(&self, kept: &[Kept], device: &Device) -> Self {
+        let numbers: Vec<usize> = kept.iter().map(|(prompt, _)| *prompt).collect();
+        let places = integers(&numbers, device);
+        let layer = |layer: &KeyValues| KeyValues {
+            keys: layer.keys.clone().select(0, places.clone()),
+            values: layer.values.clone().select(0, places.clone()),
+        };
+        Self {
+            layers: self.layers.iter().map(layer).collect(),
+            mask: self.mask.select(places.clone()),
+            lengths: numbers.iter().map(|&prompt| self.lengths[prompt]).collect(),
+            next_positions: numbers.iter().map(|&prompt| self.next_positions[prompt]).collect(),
+        }
+    }
 }
 
 /// Keys and values of the responses decoded so far: `responses` to each prompt, all equally long.
@@ -56,6 +77,31 @@ impl KvCache {
     /// Responses to each prompt.
     pub fn responses(&self) -> usize {
         self.responses
+    }
+
+    /// Leaves out all but the responses that stay, as many to each prompt that stays.
+    pub fn select(&mut self, kept: &[Kept]) {
+        let Some((_, first)) = kept.first() else { return };
+        let (old, responses) = (self.responses, first.len());
+        for layer in self.layers.iter_mut().flatten() {
+            let [_, heads, length, head_dim] = layer.keys.dims();
+            let kv_heads = heads / old;
+            let of_prompt = |(prompt, rows): &Kept| {
+                let (prompt, rows) = (*prompt, rows.clone());
+                (0..kv_heads).flat_map(move |head| {
+                    rows.clone().into_iter().map(move |row| (prompt * kv_heads + head) * old + row)
+                })
+            };
+            let places: Vec<usize> = kept.iter().flat_map(of_prompt).collect();
+            let places = integers(&places, &layer.keys.device());
+            let select = |x: &Tensor<4>| {
+                let flat: Tensor<3> = x.clone().flatten(0, 1);
+                let flat = flat.select(0, places.clone());
+                flat.reshape([kept.len(), kv_heads * responses, length, head_dim])
+            };
+            *layer = KeyValues { keys: select(&layer.keys), values: select(&layer.values) };
+        }
+        (self.responses, self.rope) = (responses, None);
     }
 
     /// Makes room for `tokens` more, and says how they may attend and where they stand.
@@ -112,6 +158,12 @@ impl KvCache {
     pub(crate) fn finish(&mut self, tokens: usize) {
         self.length += tokens;
     }
+}
+
+fn integers(numbers: &[usize], device: &Device) -> Tensor<1, Int> {
+    let numbers: Vec<i32> = numbers.iter().map(|&number| number as i32).collect();
+    let length = numbers.len();
+    Tensor::from_data(TensorData::new(numbers, [length]), (device, DType::I32))
 }
 
 /// Rotary tables of the first `tokens` response tokens, `responses` rows per prompt.
