@@ -8,6 +8,7 @@ mod export;
 mod extra;
 mod gradient;
 mod hub;
+mod loader;
 mod objective;
 mod parity;
 mod reference;

@@ -40,7 +40,9 @@ pub enum RunError {
 }
 
 /// Keys that a run may change when it goes on: they do not change what it computes.
-const FREE_KEYS: [&str; 11] = [
+const FREE_KEYS: [&str; 13] = [
+    "data.workers",
+    "data.prefetch",
     "trainer.run_dir",
     "trainer.device",
     "trainer.total_steps",
