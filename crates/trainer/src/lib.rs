@@ -16,6 +16,7 @@ pub mod optim;
 pub mod pieces;
 pub mod plan;
 pub mod pretrained;
+pub mod reward;
 pub mod rollout;
 pub mod run;
 pub mod sft;

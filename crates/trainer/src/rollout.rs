@@ -27,6 +27,14 @@ impl Group {
     pub fn rewards(&self) -> Vec<f32> {
         self.responses.iter().map(|response| response.reward.score).collect()
     }
+
+    /// Sets the responses' advantages by their rewards.
+    pub fn compare(&mut self, algorithm: &AlgorithmConfig) {
+        let advantages = cppo::advantages(&self.rewards(), self.responses.len(), algorithm);
+        for (response, advantage) in self.responses.iter_mut().zip(advantages) {
+            response.advantage = advantage;
+        }
+    }
 }
 
 /// Numbers of each group's responses, counted over all groups.
@@ -130,10 +138,7 @@ pub fn rollout(
                 }
             });
             let mut group = Group { responses: responses.collect(), example };
-            let advantages = cppo::advantages(&group.rewards(), config.n, algorithm);
-            for (response, advantage) in group.responses.iter_mut().zip(advantages) {
-                response.advantage = advantage;
-            }
+            group.compare(algorithm);
             groups.push(group);
         }
         hooks.progress("rollout", groups.len(), total);

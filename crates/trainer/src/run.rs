@@ -232,6 +232,7 @@ fn dump_lines(step: usize, group: &Group) -> impl Iterator<Item = Value> {
             "score": response.reward.score,
             "acc": response.reward.accuracy,
             "format": response.reward.format,
+            "programs": response.reward.programs,
             "advantage": response.advantage,
             "tokens": response.ids.len(),
         })

@@ -41,6 +41,8 @@ impl TrainConfig {
         ])?;
         let name = |message| format!("algorithm.cpl.{message}");
         cpl.perturbations().validate().map_err(name)?;
+        let name = |message| format!("algorithm.reward.{message}");
+        algorithm.reward.validate().map_err(name)?;
         let rollout = &self.rollout;
         rollout.validate()?;
         self.data.validate()?;
@@ -205,6 +207,7 @@ mod tests {
             ("algorithm.kl_kind=full", "algorithm.cpl.kl_kind only"),
             ("algorithm.cpl.tau=0", "algorithm.cpl.tau = 0 must be a finite number above 0"),
             ("algorithm.cpl.removing=[]", "algorithm.cpl.removing"),
+            ("algorithm.reward.programs=[{name: a}]", "algorithm.reward.programs[0].command"),
             ("data.prefetch=0", "data.prefetch = 0 must be 1 or more"),
             ("data.workers=999", "data.workers = 999 must be at most 256"),
             ("rollout.top_p=0", "rollout.top_p"),
