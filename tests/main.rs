@@ -8,6 +8,7 @@ mod export;
 mod extra;
 mod gradient;
 mod hub;
+mod loader;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod objective;

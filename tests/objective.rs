@@ -55,7 +55,7 @@ fn group() -> Group {
             ids: tokens[places.clone()].iter().map(|&id| id as u32).collect(),
             text: String::new(),
             ended: true,
-            reward: Reward { score, accuracy, format: 0.0, answer: None },
+            reward: Reward { score, accuracy, ..Reward::default() },
             advantage: advantages[row],
             old_logprobs: old[places.clone()].to_vec(),
             ref_logprobs: reference[places].to_vec(),

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::DType;
-use hf_hub::api::sync::{ApiBuilder, ApiRepo};
-use hf_hub::{Repo, RepoType};
+use hf_hub::RepoType;
+use trainer::hub;
 use trainer::pretrained::{self, ModelFiles, Pretrained};
 
 use crate::args::ModelArgs;
@@ -42,26 +42,16 @@ fn folder(name: &str, progress: bool) -> Result<PathBuf, Failure> {
     if Path::new(name).is_dir() {
         return Ok(name.into());
     }
-    let is_id = name.split('/').count() == 2
-        && !name.starts_with(['.', '/'])
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c))
-        && name.split('/').all(|part| !part.is_empty());
-    if !is_id {
+    if !hub::is_id(name) {
         return Err(Failure::usage(format!("{name}: no such folder, and not a hub id OWNER/NAME")));
     }
     download(name, progress).map_err(about(format_args!("downloading {name}")))
 }
 
-/// Downloads what is missing in the cache; interrupted downloads go on where they stopped.
+/// Downloads what is missing in the cache.
 fn download(id: &str, progress: bool) -> Result<PathBuf, hf_hub::api::sync::ApiError> {
-    let mut builder = ApiBuilder::from_env().with_progress(progress).with_retries(3);
-    if let Ok(token) = std::env::var("HF_TOKEN") {
-        builder = builder.with_token(Some(token));
-    }
-    let (id, revision) = (id.to_string(), "main".to_string());
-    let repo: ApiRepo = builder.build()?.repo(Repo::with_revision(id, RepoType::Model, revision));
-    let listed: Vec<String> =
-        repo.info()?.siblings.into_iter().map(|sibling| sibling.rfilename).collect();
+    let repo = hub::repo(id, RepoType::Model, progress)?;
+    let listed = hub::listing(&repo)?;
     let config = repo.get("config.json")?;
     let wanted = listed.iter().filter(|name| {
         session::FILES.contains(&name.as_str())

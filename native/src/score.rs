@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 
 use clap::Args;
-use cppo::reward::{Grader, Reward, RewardConfig, Verdict, reward};
+use cppo::reward::{Grader, ProgramConfig, Reward, RewardConfig, Verdict, reward};
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, json};
+use trainer::reward::{Asked as Request, Program};
 
 use crate::failure::{Failure, about};
 
@@ -22,13 +23,21 @@ pub struct Score {
     /// Who judges the answer: mathruler, as verl does, or exact, by meaning
     #[arg(long, default_value = "mathruler")]
     grader: Grader,
+    /// A program that adds its score, as in training: it and its arguments, split at spaces, or a
+    /// JSON list of them
+    #[arg(long, value_name = "COMMAND")]
+    reward_program: Option<String>,
+    /// Seconds that the program may take for a response
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, requires = "reward_program")]
+    reward_timeout: f64,
 }
 
 impl Score {
     pub fn run(&self) -> Result<(), Failure> {
         let mut input = BufReader::with_capacity(1 << 16, io::stdin().lock());
         let mut output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-        let (lines, bad) = match self.score(&mut input, &mut output) {
+        let mut program = self.program()?;
+        let (lines, bad) = match self.score(&mut input, &mut output, program.as_mut()) {
             // Whoever reads the scores has seen enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             counted => counted.map_err(about("scoring"))?,
@@ -42,11 +51,28 @@ impl Score {
         }
     }
 
+    fn program(&self) -> Result<Option<Program>, Failure> {
+        let Some(command) = &self.reward_program else { return Ok(None) };
+        let list = command.trim_start().starts_with('[').then(|| serde_json::from_str(command));
+        let command = list
+            .unwrap_or_else(|| Ok(command.split_whitespace().map(String::from).collect()))
+            .map_err(|error| Failure::usage(format!("--reward-program {command}: {error}")))?;
+        let config = ProgramConfig {
+            name: "program".into(),
+            command,
+            timeout_s: self.reward_timeout,
+            ..ProgramConfig::default()
+        };
+        config.validate().map_err(|error| Failure::usage(format!("--reward-program: {error}")))?;
+        Ok(Some(Program::start(&config)?))
+    }
+
     /// Scores line by line; the lines that are not blank, and how many of them were bad.
     fn score<R: Read>(
         &self,
         input: &mut BufReader<R>,
         output: &mut impl Write,
+        mut program: Option<&mut Program>,
     ) -> io::Result<(u64, u64)> {
         let config = RewardConfig { grader: self.grader, ..RewardConfig::default() };
         let (mut number, mut lines, mut bad) = (0u64, 0, 0);
@@ -74,7 +100,7 @@ impl Score {
                 false => read(&line),
             };
             match scored {
-                Ok(asked) => self.write(&asked, &config, output)?,
+                Ok(asked) => self.write(&asked, &config, output, program.as_deref_mut())?,
                 Err(error) => {
                     bad += 1;
                     serde_json::to_writer(&mut *output, &json!({"error": error, "line": number}))?;
@@ -89,12 +115,23 @@ impl Score {
         asked: &Asked,
         config: &RewardConfig,
         output: &mut impl Write,
+        program: Option<&mut Program>,
     ) -> io::Result<()> {
         let truth = match &asked.answer {
             Truth::Text(text) => Cow::Borrowed(text.as_ref()),
             Truth::Number(number) => Cow::Owned(number.to_string()),
         };
-        let reward = reward(&asked.response, &truth, config);
+        let mut reward = reward(&asked.response, &truth, config);
+        if let Some(program) = program {
+            let request = Request {
+                prompt: &asked.prompt,
+                response: &asked.response,
+                answer: &truth,
+                data_source: &asked.data_source,
+            };
+            let judged = program.judge(&[request]).map_err(io::Error::other)?;
+            judged.into_iter().for_each(|said| reward.add(program.config(), said));
+        }
         let explain = self.explain.then(|| Explanation {
             accuracy: about_accuracy(&reward, &asked.response, &truth, self.grader),
             format: about_format(&reward, &asked.response),
@@ -111,6 +148,12 @@ struct Asked<'a> {
     response: Cow<'a, str>,
     #[serde(borrow)]
     answer: Truth<'a>,
+    /// For the program.
+    #[serde(borrow, default)]
+    prompt: Cow<'a, str>,
+    /// For the program.
+    #[serde(borrow, default)]
+    data_source: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -178,8 +221,8 @@ mod tests {
 
     fn scored(input: &[u8], explain: bool, grader: Grader) -> (String, (u64, u64)) {
         let mut output = Vec::new();
-        let score = Score { explain, grader };
-        let counts = score.score(&mut BufReader::new(input), &mut output).unwrap();
+        let score = Score { explain, grader, reward_program: None, reward_timeout: 1.0 };
+        let counts = score.score(&mut BufReader::new(input), &mut output, None).unwrap();
         (String::from_utf8(output).unwrap(), counts)
     }
 

@@ -7,6 +7,8 @@ mod request;
 mod response;
 mod selftest;
 
+use std::sync::Arc;
+
 use generation::GenerationConfig;
 use image::RgbImage;
 use processor::{Message, Processor, ProcessorError};
@@ -23,8 +25,8 @@ pub use selftest::{Agreement, SelfTest};
 pub struct Pretrained {
     /// The model, on the device it was loaded to.
     pub model: Qwen2_5_VL,
-    /// Pictures and text to model input.
-    pub processor: Processor,
+    /// Pictures and text to model input; the threads that prepare data share it.
+    pub processor: Arc<Processor>,
     /// The model's own defaults for sampling.
     pub generation: GenerationConfig,
     /// What to call it in messages.
@@ -51,7 +53,7 @@ impl Pretrained {
     /// Puts a model and its parts together.
     pub fn new(model: Qwen2_5_VL, parts: Parts) -> Self {
         let Parts { processor, generation, name, companions, .. } = parts;
-        Self { model, processor, generation, name, companions }
+        Self { model, processor: Arc::new(processor), generation, name, companions }
     }
 
     /// Model input of a conversation and its pictures.

@@ -27,7 +27,7 @@ impl Validation {
     /// When an example cannot be used and `data.overlong` or `data.unreadable` says so, when no
     /// example can be used, or the source is without end and no number is given.
     pub fn new(
-        mut source: Source,
+        source: Source,
         policy: &Pretrained,
         config: &DataConfig,
     ) -> Result<Self, TrainError> {

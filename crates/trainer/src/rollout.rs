@@ -30,6 +30,14 @@ impl Group {
     pub fn rewards(&self) -> Vec<f32> {
         self.responses.iter().map(|response| response.reward.score).collect()
     }
+
+    /// Sets the responses' advantages by their rewards.
+    pub fn compare(&mut self, algorithm: &AlgorithmConfig) {
+        let advantages = cppo::advantages(&self.rewards(), self.responses.len(), algorithm);
+        for (response, advantage) in self.responses.iter_mut().zip(advantages) {
+            response.advantage = advantage;
+        }
+    }
 }
 
 /// Numbers of each group's responses, counted over all groups; none for groups not in `own`.
@@ -132,13 +140,10 @@ pub fn rollout(
         hooks.progress("rollout", drawn.len(), own.len());
     }
     let all = gather(hooks.ranks, "responses", drawn)?.into_iter().flatten();
-    let compared = |(example, mut responses): (Example, Vec<Response>)| {
-        let rewards: Vec<f32> = responses.iter().map(|response| response.reward.score).collect();
-        let advantages = cppo::advantages(&rewards, config.n, algorithm);
-        for (response, advantage) in responses.iter_mut().zip(advantages) {
-            response.advantage = advantage;
-        }
-        Group { example, responses }
+    let compared = |(example, responses): (Example, Vec<Response>)| {
+        let mut group = Group { example, responses };
+        group.compare(algorithm);
+        group
     };
     Ok(examples.into_iter().zip(all).map(compared).collect())
 }

@@ -43,7 +43,9 @@ pub enum RunError {
 }
 
 /// Keys that a run may change when it goes on: they do not change what it computes.
-const FREE_KEYS: [&str; 13] = [
+const FREE_KEYS: [&str; 15] = [
+    "data.workers",
+    "data.prefetch",
     "trainer.run_dir",
     "trainer.device",
     "trainer.total_steps",
@@ -273,6 +275,7 @@ fn dump_lines(step: usize, group: &Group) -> impl Iterator<Item = Value> {
             "score": response.reward.score,
             "acc": response.reward.accuracy,
             "format": response.reward.format,
+            "programs": response.reward.programs,
             "advantage": response.advantage,
             "tokens": response.ids.len(),
         })

@@ -15,6 +15,7 @@ use crate::hooks::Hooks;
 use crate::metrics::Metrics;
 use crate::pieces::pieces;
 use crate::pretrained::{Pretrained, PretrainedError};
+use crate::reward::{self, Programs, RewardError};
 use crate::rollout::{Draws, Group, Response, members_of, rollout};
 use crate::run::RunError;
 use crate::training::{Judging, Training};
@@ -36,6 +37,8 @@ pub enum TrainError {
     Generate(#[from] GenerateError),
     #[error(transparent)]
     Prompt(#[from] PromptError),
+    #[error(transparent)]
+    Reward(#[from] RewardError),
     #[error(transparent)]
     Update(#[from] UpdateError),
     #[error(transparent)]
@@ -71,13 +74,14 @@ pub fn train(
     // The reference is the policy that the run started from, also where the run goes on.
     let reference = (config.algorithm.kl_coef != 0.0)
         .then(|| policy.model.clone().with_compute_dtype(config.model.dtype.into()));
+    let mut programs = Programs::start(&config.algorithm.reward)?;
     let judging = Judging { rollout: config.rollout.clone(), algorithm: config.algorithm.clone() };
     let parts = (&config.data, &config.model, &config.optim, &config.trainer);
     let mut training = Training::open(policy, config, parts, judging, device, hooks)?;
     training.evaluate_start(hooks)?;
     while training.goes_on() {
         let started = Instant::now();
-        let (groups, mut metrics) = experience(&mut training, config, hooks)?;
+        let (groups, mut metrics) = experience(&mut training, &mut programs, config, hooks)?;
         let model = &training.policy.model;
         let reference = reference.as_ref();
         let groups = with_logprobs(groups, model, reference, config, hooks.ranks, &mut metrics)?;
@@ -100,6 +104,7 @@ const MAX_DRAWS: usize = 10;
 /// Draws responses to the next prompts and judges them.
 fn experience(
     training: &mut Training,
+    programs: &mut Programs,
     config: &TrainConfig,
     hooks: &mut Hooks,
 ) -> Result<(Vec<Group>, Metrics), TrainError> {
@@ -112,7 +117,9 @@ fn experience(
         let examples = loader.next(wanted, &policy.processor)?;
         let draws = Draws { seed: config.rollout.seed, step: state.step as u64, first: drawn };
         drawn += examples.len();
-        let fresh = rollout(policy, examples, draws, &config.rollout, &config.algorithm, hooks)?;
+        let mut fresh =
+            rollout(policy, examples, draws, &config.rollout, &config.algorithm, hooks)?;
+        programs.judge(&mut fresh, &config.algorithm, hooks.ranks)?;
         all.extend(fresh.iter().flat_map(|group| group.responses.clone()));
         let teaches =
             |group: &Group| !config.algorithm.filter_groups || !cppo::is_uniform(&group.rewards());
@@ -143,6 +150,7 @@ fn describe(responses: &[Response], config: &TrainConfig) -> Metrics {
     };
     metrics.set("reward/accuracy", mean(&|response| f64::from(response.reward.accuracy)));
     metrics.set("reward/format", mean(&|response| f64::from(response.reward.format)));
+    metrics.merge(reward::metrics(responses.iter().map(|response| &response.reward)));
     metrics.set("response_length/clip_ratio", mean(&|r| f64::from(u8::from(!r.ended))));
     let groups: Vec<&[Response]> = responses.chunks(config.rollout.n).collect();
     let uniform = |group: &&&[Response]| {

@@ -139,7 +139,7 @@ fn rollout(
             ids: completion.tokens.iter().map(|token| token.id).collect(),
             text: String::new(),
             ended: true,
-            reward: Reward { score: rewards[n], accuracy: rewards[n], format: 0.0, answer: None },
+            reward: Reward { score: rewards[n], accuracy: rewards[n], ..Reward::default() },
             advantage: advantages[n],
             old_logprobs: Vec::new(),
             ref_logprobs: Vec::new(),

@@ -4,8 +4,10 @@ mod boxed;
 mod exact;
 mod format;
 mod mathruler;
+mod program;
 mod symbolic;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -14,9 +16,10 @@ pub use boxed::extract_boxed_content;
 pub use exact::extract_answer;
 pub use format::follows_format;
 pub use mathruler::grade;
+pub use program::{ProgramConfig, ProgramReward};
 
 /// How much each part of the reward counts, and who judges the answer.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RewardConfig {
     /// Share of a right answer.
@@ -25,11 +28,41 @@ pub struct RewardConfig {
     pub format_weight: f32,
     /// Judge of the answer.
     pub grader: Grader,
+    /// Programs whose scores are added.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub programs: Vec<ProgramConfig>,
 }
 
 impl Default for RewardConfig {
     fn default() -> Self {
-        Self { accuracy_weight: 0.9, format_weight: 0.1, grader: Grader::default() }
+        let (grader, programs) = (Grader::default(), Vec::new());
+        Self { accuracy_weight: 0.9, format_weight: 0.1, grader, programs }
+    }
+}
+
+impl RewardConfig {
+    /// Checks every value against its range.
+    ///
+    /// # Errors
+    ///
+    /// Names the first key out of range, as `programs[1].timeout_s`.
+    pub fn validate(&self) -> Result<(), String> {
+        let weights =
+            [("accuracy_weight", self.accuracy_weight), ("format_weight", self.format_weight)];
+        if let Some((key, weight)) = weights.iter().find(|(_, weight)| !weight.is_finite()) {
+            return Err(format!("{key} is {weight}, must be a finite number"));
+        }
+        let mut names = BTreeSet::new();
+        for (place, program) in self.programs.iter().enumerate() {
+            program.validate().map_err(|error| format!("programs[{place}].{error}"))?;
+            if !names.insert(&program.name) {
+                return Err(format!(
+                    "programs[{place}].name is {:?} as before, must differ",
+                    program.name
+                ));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -93,9 +126,9 @@ impl FromStr for Grader {
 }
 
 /// The reward of one response and its parts.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Reward {
-    /// Weighted sum of accuracy and format.
+    /// Weighted sum of accuracy, format and the programs' scores.
     pub score: f32,
     /// 1 where the boxed answer is right, else 0.
     pub accuracy: f32,
@@ -103,6 +136,17 @@ pub struct Reward {
     pub format: f32,
     /// The answer that was judged, see [`Grader::extract`].
     pub answer: Option<String>,
+    /// What the programs say, by their names; see [`Reward::add`].
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub programs: BTreeMap<String, ProgramReward>,
+}
+
+impl Reward {
+    /// Adds what a program says.
+    pub fn add(&mut self, program: &ProgramConfig, said: ProgramReward) {
+        self.score += program.weight * said.score;
+        self.programs.insert(program.name.clone(), said);
+    }
 }
 
 /// Rewards a response, decoded without special tokens, against the ground truth (verl's `geo3k`).
@@ -120,6 +164,7 @@ pub fn reward(response: &str, truth: &str, config: &RewardConfig) -> Reward {
         accuracy,
         format,
         answer: answer.map(str::to_owned),
+        programs: BTreeMap::new(),
     }
 }
 
@@ -138,7 +183,8 @@ mod tests {
             ("<think></think>\\boxed{4} or \\boxed{5}", "4", 0.1, 0.0, 1.0, Some("5")),
         ];
         for (response, truth, score, accuracy, format, answer) in cases {
-            let expected = Reward { score, accuracy, format, answer: answer.map(str::to_owned) };
+            let answer = answer.map(str::to_owned);
+            let expected = Reward { score, accuracy, format, answer, ..Reward::default() };
             assert_eq!(reward(response, truth, &RewardConfig::default()), expected, "{response}");
         }
     }
@@ -183,6 +229,53 @@ mod tests {
         for (response, truth, accuracy) in cases {
             assert_eq!(reward(response, truth, &config).accuracy, accuracy, "{response}");
         }
+    }
+
+    #[test]
+    fn programs_add_their_weighted_scores() {
+        let program = |name: &str, weight| ProgramConfig {
+            name: name.into(),
+            weight,
+            ..ProgramConfig::default()
+        };
+        let said = |score| ProgramReward { score, metrics: BTreeMap::new() };
+        let mut found = reward("\\boxed{4}", "4", &RewardConfig::default());
+        found.add(&program("length", -0.5), said(1.0));
+        found.add(&program("style", 2.0), said(0.25));
+        assert_eq!(found.score, 0.9 - 0.5 + 0.5);
+        assert_eq!((found.accuracy, found.programs.len()), (1.0, 2));
+        let json = serde_json::to_value(&found).unwrap();
+        assert_eq!(json["programs"]["style"], serde_json::json!({"score": 0.25}));
+    }
+
+    #[test]
+    fn programs_are_checked_and_left_out_where_there_are_none() {
+        let json = serde_json::to_string(&RewardConfig::default()).unwrap();
+        assert!(!json.contains("programs"), "{json}");
+        let valid = r#"{"name": "a", "command": ["judge"]}"#;
+        let cases = [
+            (format!("[{valid}]"), ""),
+            (format!("[{valid}, {valid}]"), "programs[1].name is \"a\" as before"),
+            (r#"[{"command": ["judge"]}]"#.into(), "programs[0].name is \"\""),
+            (r#"[{"name": "format", "command": ["judge"]}]"#.into(), "name is \"format\""),
+            (r#"[{"name": "a/b", "command": ["judge"]}]"#.into(), "name is \"a/b\""),
+            (r#"[{"name": "a"}]"#.into(), "command is empty"),
+            (r#"[{"name": "a", "command": [""]}]"#.into(), "command is empty"),
+            (r#"[{"name": "a", "command": ["x"], "weight": 1e99}]"#.into(), "weight is inf"),
+            (r#"[{"name": "a", "command": ["x"], "timeout_s": 0}]"#.into(), "timeout_s is 0"),
+            (r#"[{"name": "a", "command": ["x"], "batch": 0}]"#.into(), "batch is 0"),
+            (r#"[{"name": "a", "command": ["x"], "restarts": 9999}]"#.into(), "restarts is 9999"),
+        ];
+        for (programs, expected) in cases {
+            let json = format!(r#"{{"programs": {programs}}}"#);
+            let config: RewardConfig = serde_json::from_str(&json).unwrap();
+            match config.validate() {
+                Ok(()) => assert_eq!(expected, "", "{json}"),
+                Err(error) => assert!(error.contains(expected) && !expected.is_empty(), "{error}"),
+            }
+        }
+        let config = RewardConfig { format_weight: f32::NAN, ..RewardConfig::default() };
+        assert!(config.validate().unwrap_err().contains("format_weight"));
     }
 
     proptest! {

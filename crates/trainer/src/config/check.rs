@@ -41,6 +41,8 @@ impl TrainConfig {
         ])?;
         let name = |message| format!("algorithm.cpl.{message}");
         cpl.perturbations().validate().map_err(name)?;
+        let name = |message| format!("algorithm.reward.{message}");
+        algorithm.reward.validate().map_err(name)?;
         let rollout = &self.rollout;
         rollout.validate()?;
         self.data.validate()?;
@@ -106,9 +108,11 @@ impl DataConfig {
                 "data.train",
                 "\"\"",
                 !self.train.is_empty(),
-                "must name a parquet or JSON lines file, a folder of them, or gym",
+                "must name a parquet or JSON lines file, a folder of them, OWNER/NAME on the hub, or gym",
             ),
             count("data.max_prompt_tokens", self.max_prompt_tokens),
+            rule("data.workers", self.workers, self.workers <= 256, "must be at most 256"),
+            count("data.prefetch", self.prefetch),
             rule(
                 "data.gym.families",
                 "[]",
@@ -203,6 +207,9 @@ mod tests {
             ("algorithm.kl_kind=full", "algorithm.cpl.kl_kind only"),
             ("algorithm.cpl.tau=0", "algorithm.cpl.tau = 0 must be a finite number above 0"),
             ("algorithm.cpl.removing=[]", "algorithm.cpl.removing"),
+            ("algorithm.reward.programs=[{name: a}]", "algorithm.reward.programs[0].command"),
+            ("data.prefetch=0", "data.prefetch = 0 must be 1 or more"),
+            ("data.workers=999", "data.workers = 999 must be at most 256"),
             ("rollout.top_p=0", "rollout.top_p"),
             ("rollout.n=0", "rollout.n = 0 must be 1 or more"),
             ("optim.lr=.nan", "optim.lr"),

@@ -52,7 +52,8 @@ pub struct Augment {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// Training examples: a parquet or JSON lines file, a folder of them, or `gym`.
+    /// Training examples: a parquet or JSON lines file, a folder of them, `OWNER/NAME` or
+    /// `OWNER/NAME@SPLIT` on the Hugging Face hub, or `gym`.
     pub train: String,
     /// Validation examples; likewise. Empty: none.
     pub val: String,
@@ -72,6 +73,10 @@ pub struct DataConfig {
     pub instruction: bool,
     /// Order of the examples.
     pub seed: u64,
+    /// Threads that read and encode the next examples while the device computes; 0 for none.
+    pub workers: usize,
+    /// Most examples that are ready before they are needed.
+    pub prefetch: usize,
     /// Questions and pictures of `gym`.
     pub gym: GymConfig,
 }
@@ -296,6 +301,8 @@ impl Default for DataConfig {
             unreadable: Unreadable::Skip,
             instruction: true,
             seed: 0,
+            workers: 2,
+            prefetch: 64,
             gym: GymConfig::default(),
         }
     }

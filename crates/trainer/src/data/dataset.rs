@@ -1,6 +1,5 @@
 //! Samples by number, from one file or a folder of files.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
@@ -8,6 +7,7 @@ use image::RgbImage;
 use super::cell::Cell;
 use super::columns::{Columns, Mapping};
 use super::error::DataError;
+use super::files::{Format, files};
 use super::json_lines::JsonLines;
 use super::parquet_file::ParquetFile;
 use super::sample::Sample;
@@ -51,7 +51,9 @@ enum Table {
 
 impl Dataset {
     /// Opens a `.jsonl`, `.json` (one object a line) or `.parquet` file, or all such files of a
-    /// folder in the order of their names.
+    /// folder in the order of their names, of one split where `@SPLIT` stands behind it; or a data
+    /// set of the hub, `OWNER/NAME@SPLIT`, which is downloaded into the cache, by default its
+    /// split `train`.
     ///
     /// The layouts of verl, EasyR1 (geometry3k) and ViRL39K are recognised by their columns;
     /// `mapping` names others. Relative picture paths begin at `image_dir`, or else at the folder
@@ -65,13 +67,27 @@ impl Dataset {
         mapping: &Mapping,
         image_dir: Option<&Path>,
     ) -> Result<Self, DataError> {
+        Self::open_split(path, "train", mapping, image_dir)
+    }
+
+    /// As [`Self::open`], with another default for the split of the hub's data sets.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn open_split(
+        path: &Path,
+        usual: &str,
+        mapping: &Mapping,
+        image_dir: Option<&Path>,
+    ) -> Result<Self, DataError> {
         let columns = Columns::new(mapping);
         let mut rows = 0usize;
         let mut parts = Vec::new();
-        for path in files(path)? {
-            let table = match extension(&path) {
-                Some(Extension::Parquet) => Table::Parquet(ParquetFile::open(&path, &columns)?),
-                Some(Extension::JsonLines) => Table::JsonLines(JsonLines::open(&path, &columns)?),
+        for path in files(path, usual)? {
+            let table = match Format::of(&path) {
+                Some(Format::Parquet) => Table::Parquet(ParquetFile::open(&path, &columns)?),
+                Some(Format::JsonLines) => Table::JsonLines(JsonLines::open(&path, &columns)?),
                 None => {
                     let message = "neither .jsonl, .json nor .parquet; convert it to one of these";
                     return Err(DataError::file(&path, message));
@@ -176,69 +192,6 @@ impl Table {
             Self::Parquet(rows) => rows.row(index),
         }
     }
-}
-
-enum Extension {
-    JsonLines,
-    Parquet,
-}
-
-fn extension(path: &Path) -> Option<Extension> {
-    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-    match extension.as_str() {
-        "jsonl" | "json" => Some(Extension::JsonLines),
-        "parquet" => Some(Extension::Parquet),
-        _ => None,
-    }
-}
-
-/// The data files at `path`, in the order of their names.
-fn files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let metadata = std::fs::metadata(path).map_err(DataError::io(path))?;
-    if metadata.is_file() {
-        return Ok(vec![path.to_path_buf()]);
-    }
-    if !metadata.is_dir() {
-        return Err(DataError::file(path, "neither a file nor a folder; name a data file"));
-    }
-    let mut files = Vec::new();
-    let mut splits = BTreeSet::new();
-    for entry in std::fs::read_dir(path).map_err(DataError::io(path))? {
-        let file = entry.map_err(DataError::io(path))?.path();
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let hidden = name.starts_with(['.', '_']);
-        if !hidden && extension(&file).is_some() && file.is_file() {
-            splits.extend(split_of(&name).map(String::from));
-            files.push(file);
-        }
-    }
-    if files.is_empty() {
-        return Err(DataError::file(path, "no .jsonl, .json or .parquet file in this folder"));
-    }
-    if splits.len() > 1 {
-        let splits = Vec::from_iter(splits).join(", ");
-        let message = format!("holds several splits ({splits}); name one of its files instead");
-        return Err(DataError::file(path, message));
-    }
-    files.sort();
-    Ok(files)
-}
-
-/// Files that are a whole split.
-const SPLITS: [&str; 5] = ["train", "validation", "val", "dev", "test"];
-
-/// The split in a name like `train.parquet`, or the hub's `train-00000-of-00002.parquet`.
-fn split_of(name: &str) -> Option<&str> {
-    let (stem, _) = name.rsplit_once('.')?;
-    if SPLITS.contains(&stem) {
-        return Some(stem);
-    }
-    let (rest, shards) = stem.rsplit_once("-of-")?;
-    let (split, shard) = rest.rsplit_once('-')?;
-    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // Newer shards add a hash after the number of shards.
-    let shards = shards.split('-').next()?;
-    (number(shard) && number(shards)).then_some(split)
 }
 
 #[cfg(test)]

@@ -45,6 +45,10 @@ pub enum ExampleError {
          it, or choose what happens by data.overlong"
     )]
     Overlong { index: usize, tokens: usize, limit: usize },
+    #[error(
+        "example {index}: preparing it failed unexpectedly ({message}); remove the row, and report it"
+    )]
+    Panicked { index: usize, message: String },
 }
 
 impl ExampleError {
@@ -52,6 +56,7 @@ impl ExampleError {
     pub fn may_be_skipped(&self, config: &DataConfig) -> bool {
         match self {
             Self::Overlong { .. } => config.overlong != Overlong::Error,
+            Self::Panicked { .. } => false,
             _ => config.unreadable != Unreadable::Error,
         }
     }
@@ -63,6 +68,7 @@ impl ExampleError {
             Self::Picture { .. } => "picture",
             Self::Processor { .. } => "unprocessable",
             Self::Overlong { .. } => "overlong",
+            Self::Panicked { .. } => "panicked",
         }
     }
 }

@@ -1,9 +1,14 @@
 //! The next examples of training, leaving out those that cannot be used.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use processor::Processor;
 
+use super::ahead::Ahead;
 use super::{Example, ExampleError, Order, Source};
 use crate::config::DataConfig;
 use crate::metrics::Metrics;
@@ -15,21 +20,38 @@ pub type Skipped = BTreeMap<String, usize>;
 const PATIENCE: usize = 1000;
 
 /// Hands out examples from a place on; the place is all that a resumed run needs.
+///
+/// `data.workers` threads prepare the next `data.prefetch` examples while those before them are
+/// used. Which examples come, and what is left out, does not depend on either number.
 pub struct Loader {
-    source: Source,
+    source: Arc<Source>,
     order: Order,
     config: DataConfig,
+    ahead: Option<Ahead<Result<Example, ExampleError>>>,
+    /// Place up to which examples are asked for.
+    asked: usize,
     /// Examples visited so far, over all epochs.
     pub place: usize,
     /// Examples left out so far.
     pub skipped: Skipped,
+    /// How long [`Self::next`] took when it was last called.
+    pub waited: Duration,
 }
 
 impl Loader {
     /// A loader that starts at the first example.
     pub fn new(source: Source, config: &DataConfig) -> Self {
         let order = Order::new(source.len(), config.seed);
-        Self { source, order, config: config.clone(), place: 0, skipped: Skipped::new() }
+        Self {
+            source: Arc::new(source),
+            order,
+            config: config.clone(),
+            ahead: None,
+            asked: 0,
+            place: 0,
+            skipped: Skipped::new(),
+            waited: Duration::ZERO,
+        }
     }
 
     /// Examples of one epoch; None for no end.
@@ -37,7 +59,7 @@ impl Loader {
         self.source.len()
     }
 
-    /// The next `count` examples that can be used.
+    /// The next `count` examples that can be used, prepared by the processor of the first call.
     ///
     /// # Errors
     ///
@@ -46,20 +68,16 @@ impl Loader {
     pub fn next(
         &mut self,
         count: usize,
-        processor: &Processor,
+        processor: &Arc<Processor>,
     ) -> Result<Vec<Example>, ExampleError> {
+        let started = Instant::now();
         let mut examples = Vec::with_capacity(count);
         let mut failures = 0;
         // One that can be used may come first in an epoch and last in the next.
         let patience = self.source.len().map_or(PATIENCE, |length| 2 * length - 1);
         while examples.len() < count {
-            let index = self.order.index(self.place);
+            let example = self.visit(processor);
             self.place += 1;
-            let example = self
-                .source
-                .sample(index)
-                .map_err(ExampleError::from)
-                .and_then(|sample| Example::new(sample, index, processor, &self.config));
             match example {
                 Ok(example) => {
                     failures = 0;
@@ -74,8 +92,63 @@ impl Loader {
                 }
             }
         }
+        // The threads go on while these are used.
+        self.ask(processor);
+        self.waited = started.elapsed();
         Ok(examples)
     }
+
+    /// The example at the place.
+    fn visit(&mut self, processor: &Arc<Processor>) -> Result<Example, ExampleError> {
+        let ready = self.ask(processor).take();
+        ready.unwrap_or_else(|| {
+            prepared(&self.source, self.order.index(self.place), processor, &self.config)
+        })
+    }
+
+    /// Asks for the `data.prefetch` examples from the place on.
+    fn ask(&mut self, processor: &Arc<Processor>) -> &mut Ahead<Result<Example, ExampleError>> {
+        let Self { source, order, config, ahead, asked, place, .. } = self;
+        // A place that was set from outside makes worthless what was asked for.
+        if ahead.as_ref().is_some_and(|ahead| *asked != *place + ahead.len()) {
+            *ahead = None;
+        }
+        let ahead = ahead.get_or_insert_with(|| {
+            *asked = *place;
+            let (source, processor, config) = (source.clone(), processor.clone(), config.clone());
+            Ahead::new(config.workers, move |index| prepared(&source, index, &processor, &config))
+        });
+        while ahead.len() < config.prefetch {
+            ahead.ask(order.index(*asked));
+            *asked += 1;
+        }
+        ahead
+    }
+}
+
+/// Reads and encodes an example.
+fn prepared(
+    source: &Source,
+    index: usize,
+    processor: &Processor,
+    config: &DataConfig,
+) -> Result<Example, ExampleError> {
+    guarded(index, || Example::new(source.sample(index)?, index, processor, config))
+}
+
+/// Turns a panic into an error, in threads and without them.
+fn guarded(
+    index: usize,
+    prepare: impl FnOnce() -> Result<Example, ExampleError>,
+) -> Result<Example, ExampleError> {
+    catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|panic| {
+        Err(ExampleError::Panicked { index, message: message_of(panic.as_ref()) })
+    })
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").into()
 }
 
 /// How many examples were left out, in all as `name` and by reason below it.
@@ -86,4 +159,30 @@ pub fn skipped_metrics(name: &str, skipped: &Skipped) -> Metrics {
         metrics.set(format!("{name}/{reason}"), *count as f64);
     }
     metrics
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_while_preparing_is_an_error_at_its_example() {
+        for workers in [0, 1, 3] {
+            let mut ahead = Ahead::new(workers, |index| {
+                guarded(index, || match index {
+                    2 => panic!("on {}", "purpose"),
+                    _ => Err(ExampleError::Overlong { index, tokens: 2, limit: 1 }),
+                })
+            });
+            (0..5).for_each(|index| ahead.ask(index));
+            for index in 0..5 {
+                let error = ahead.take().unwrap().unwrap_err();
+                assert_eq!(error.reason(), if index == 2 { "panicked" } else { "overlong" });
+                let message = error.to_string();
+                assert!(message.starts_with(&format!("example {index}: ")), "{message}");
+                assert_eq!(message.contains("(on purpose)"), index == 2, "{message}");
+                assert_eq!(error.may_be_skipped(&DataConfig::default()), index != 2);
+            }
+        }
+    }
 }

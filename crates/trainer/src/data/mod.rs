@@ -1,12 +1,14 @@
 //! Data sets: examples read from and written to JSON lines and parquet, those of the gym, and what
 //! the policy takes of them.
 
+mod ahead;
 mod arrow;
 mod cell;
 mod columns;
 mod dataset;
 mod error;
 mod example;
+mod files;
 mod images;
 mod json_lines;
 mod loader;

@@ -106,17 +106,33 @@ impl ParquetFile {
             return Err(DataError::Index { index, rows: self.rows });
         };
         let start = index - (index - group.start) % group.stretch;
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        match cache.iter().position(|stretch| stretch.start == start) {
-            Some(place) => cache[..=place].rotate_right(1),
+        let batch = match self.cached(start) {
+            Some(batch) => batch,
             None => {
+                // Decoded without the lock, so that threads do not wait for one another.
                 let batch = self.decode(group, start - group.start)?;
-                cache.insert(0, Stretch { start, batch });
-                trim(&mut cache, CACHE_BYTES);
+                self.keep(start, batch.clone());
+                batch
             }
-        }
-        let row = guarded(|| Ok(row_of(&cache[0].batch, index - start)));
+        };
+        let row = guarded(|| Ok(row_of(&batch, index - start)));
         row.map_err(|message| self.damaged(index, message))
+    }
+
+    /// The decoded stretch that begins at `start`, now the last used.
+    fn cached(&self, start: usize) -> Option<RecordBatch> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = cache.iter().position(|stretch| stretch.start == start)?;
+        cache[..=place].rotate_right(1);
+        cache.first().map(|stretch| stretch.batch.clone())
+    }
+
+    fn keep(&self, start: usize, batch: RecordBatch) {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.iter().all(|stretch| stretch.start != start) {
+            cache.insert(0, Stretch { start, batch });
+            trim(&mut cache, CACHE_BYTES);
+        }
     }
 
     /// Decodes the stretch of `group` that begins at its row `offset`.

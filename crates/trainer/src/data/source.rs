@@ -36,7 +36,9 @@ impl Source {
             }
             path => {
                 let image_dir = config.image_dir.as_deref();
-                let dataset = Dataset::open(Path::new(path), &config.mapping, image_dir)?;
+                let usual = if split == Split::Train { "train" } else { "validation" };
+                let dataset =
+                    Dataset::open_split(Path::new(path), usual, &config.mapping, image_dir)?;
                 Some(Self::Files(Box::new(dataset)))
             }
         })
@@ -60,7 +62,7 @@ impl Source {
     /// # Errors
     ///
     /// When its row cannot be used.
-    pub fn sample(&mut self, index: usize) -> Result<Sample, DataError> {
+    pub fn sample(&self, index: usize) -> Result<Sample, DataError> {
         match self {
             Self::Files(dataset) => dataset.get(index),
             Self::Gym(gym, split, careless) => {

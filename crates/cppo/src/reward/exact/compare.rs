@@ -62,7 +62,10 @@ fn ordered(left: &Value<'_>, right: &Value<'_>, unordered: bool) -> Option<&'sta
         (
             Value::Inequality { sides, signs },
             Value::Inequality { sides: other, signs: other_signs },
-        ) => inequalities((sides, signs), (other, other_signs)),
+        ) => inequalities((sides, signs), (other, other_signs)).or_else(|| {
+            let ((name, here), (other, there)) = (left.solved()?, right.solved()?);
+            (name == other && are_same(&here, &there)).then_some("same interval")
+        }),
         (Value::Inequality { .. } | Value::Set(_), Value::Intervals(_) | Value::Tuple { .. })
         | (Value::List(_), Value::Intervals(_))
         | (Value::Tuple { .. }, Value::Intervals(_))

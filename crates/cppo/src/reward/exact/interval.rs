@@ -22,7 +22,7 @@ pub(super) fn minus_infinity<'a>() -> Number<'a> {
 }
 
 /// Where a bound lies; `None` if that depends on a variable.
-fn position(bound: &Number<'_>) -> Option<f64> {
+pub(super) fn position(bound: &Number<'_>) -> Option<f64> {
     match bound.value.normal().as_str() {
         "∞" => Some(f64::INFINITY),
         "-1*∞" => Some(f64::NEG_INFINITY),

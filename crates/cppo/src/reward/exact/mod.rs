@@ -4,10 +4,12 @@
 
 mod command;
 mod compare;
+mod compound;
 mod extract;
 mod formula;
 mod interval;
 mod letters;
+mod linear;
 mod names;
 mod number;
 mod plain;
@@ -34,17 +36,18 @@ const MAX_BYTES: usize = 1024;
 ///   or irrational, 1e-9 of their size may part them. A decimal of three or more significant
 ///   digits also equals a value that is no decimal and rounds to it: `0.333` is `1/3`, `3.14` is
 ///   `\pi`, but `0.33` is not `1/3` and `3.14` not `3.142`.
+///   Ordinals are their numbers: `third` and `3rd` are `3`.
 /// - **Expressions** have equal values modulo two primes, or, with roots, logarithms and functions
 ///   of variables, at 16 real points of either sign. `i` and `e` are constants, `log` has base 10.
 /// - **Equations** are equal if one is a multiple of the other; `x = 3` is `3`, but not `y = 3`.
 ///   Inequalities are equal if one is a positive multiple, or if both bound a variable to the same
-///   interval: `x > 3` is `3 < x` and `(3, \infty)`.
+///   interval: `x > 3` is `3 < x` and `(3, \infty)`, `|x - 1| < 2` is `-1 < x < 3`.
 /// - **Lists** `1, 2` have no order, unless compared with `(1, 2)` or `x = 1, y = 2`. Sets have
 ///   none either; a set of one is its element. Tuples have an order and their brackets: `(1, 2)`
 ///   is not `[1, 2]`. Rows and columns are tuples.
 /// - **Units** may be missing in one answer; else both must measure the same, and are converted:
 ///   `5 cm` is `5` and `0.05 m`, but not `5 m` or `5 cm^2`. `25%` is `25` and `0.25`; `60°` is `60`
-///   and `\pi/3`. A noun that is counted is a unit as well.
+///   and `\pi/3`. A noun that is counted is a unit as well. `2 hours 30 minutes` is `150 minutes`.
 /// - **Ratios** are reduced; one of two parts is its quotient. Two times of day, `4:20` and `2:10`,
 ///   are not.
 /// - **Options** are equal by letter, of either case, and by text where both have one. A text
@@ -253,6 +256,15 @@ mod tests {
             "&",
             "ℝ∖",
             "…",
+            "1 h 30 min ",
+            "1 day, ",
+            "2h",
+            "|x|<",
+            "1<|x-",
+            "2(x-1)<",
+            "third ",
+            "twenty-first ",
+            "3rd ",
             "a ",
             "of ",
             "²",
@@ -272,7 +284,7 @@ mod tests {
     }
 
     /// Pieces of answers, so that many of their sequences are answers.
-    const ANSWERS: &str = "([-+*/^(){}\\[\\],.=<!:|% 0-9xyABπe]|\\\\(frac|sqrt|pi|text|left|pm|cup|infty|begin|end|sin|ln|,|\\\\|\\{|\\})|\\\\(frac12|le|ge|angle)|sqrt|cm| m|or|and|yes|1/2|∈|∪|∠|°){0,12}";
+    const ANSWERS: &str = "([-+*/^(){}\\[\\],.=<!:|% 0-9xyABπe]|\\\\(frac|sqrt|pi|text|left|pm|cup|infty|begin|end|sin|ln|,|\\\\|\\{|\\})|\\\\(frac12|le|ge|angle)|sqrt|cm| m| h| min|or|and|yes|third|3rd|1/2|∈|∪|∠|°){0,12}";
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]

@@ -1,6 +1,7 @@
 //! Reads tokens as an answer.
 
 use super::super::symbolic::Expression;
+use super::compound::compound;
 use super::interval::Interval;
 use super::names::name;
 use super::number::Number;
@@ -26,6 +27,7 @@ pub(super) fn value<'a>(tokens: &[Token<'a>], depth: usize) -> Value<'a> {
         return quantity(tokens).unwrap_or_else(|| Value::Text(text::normal(tokens)));
     }
     words(tokens)
+        .or_else(|| compound(tokens).map(|quantity| Value::Quantity(Box::new(quantity))))
         .or_else(|| several(tokens, depth))
         .or_else(|| set_operation(tokens, depth))
         .or_else(|| relation(tokens, depth))

@@ -16,6 +16,9 @@ pub(super) fn phrase(tokens: &[Token<'_>]) -> Option<Phrase> {
     if tokens.len() > 6 {
         return None;
     }
+    if let Some(number) = ordinal(tokens) {
+        return Some(Phrase::Number(number));
+    }
     let words = words(tokens)?;
     Some(match words.as_str() {
         "yes" | "true" => Phrase::Truth(true),
@@ -76,6 +79,64 @@ pub(super) fn number_word(word: &str) -> Option<i64> {
         return tens(first).filter(|tens| *tens < 100).map(|tens| tens + unit);
     }
     find(&SMALL, word).or_else(|| tens(word))
+}
+
+/// The number of `3rd`, `third`, `twenty-first`.
+fn ordinal(tokens: &[Token<'_>]) -> Option<i64> {
+    let tokens = match tokens {
+        [article, rest @ ..] if matches!(article.kind, Kind::Word("the" | "The")) => rest,
+        _ => tokens,
+    };
+    match tokens {
+        [Token { kind: Kind::Number(number), .. }, ending] if !ending.spaced || ending.upright => {
+            let Kind::Word(ending) = ending.kind else { return None };
+            let number = number.parse::<i64>().ok()?;
+            (ending.eq_ignore_ascii_case(ending_of(number))).then_some(number)
+        }
+        [Token { kind: Kind::Word(word), .. }] => ordinal_word(&word.to_lowercase()),
+        // Without the hyphen it may be twenty seconds.
+        [Token { kind: Kind::Word(tens), .. }, hyphen, Token { kind: Kind::Word(word), .. }]
+            if hyphen.is('-') =>
+        {
+            let tens = number_word(&tens.to_lowercase()).filter(|tens| tens % 10 == 0);
+            let tens = tens.filter(|tens| (20..100).contains(tens))?;
+            let unit = ordinal_word(&word.to_lowercase()).filter(|unit| *unit < 10)?;
+            Some(tens + unit)
+        }
+        _ => None,
+    }
+}
+
+fn ending_of(number: i64) -> &'static str {
+    match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    }
+}
+
+fn ordinal_word(word: &str) -> Option<i64> {
+    match word {
+        "first" => return Some(1),
+        "second" => return Some(2),
+        "third" => return Some(3),
+        "fifth" => return Some(5),
+        "eighth" => return Some(8),
+        "ninth" => return Some(9),
+        "twelfth" => return Some(12),
+        _ => {}
+    }
+    let stem = word.strip_suffix("th")?;
+    let number = match stem.strip_suffix("ie") {
+        Some(stem) => number_word(&format!("{stem}y")).filter(|number| *number >= 20),
+        None => number_word(stem),
+    };
+    number.filter(|number| {
+        ![0, 1, 2, 3, 5, 8, 9, 12].contains(number)
+            && (*number < 20 || *number == 100 || stem.ends_with("ie"))
+    })
 }
 
 /// The power of ten that a word behind a number stands for.
@@ -167,6 +228,28 @@ mod tests {
         assert_eq!(read("hundred"), Some(Phrase::Number(100)));
         assert_eq!(read("hundred one"), None);
         assert_eq!(read("No solution"), Some(Phrase::Nothing));
+        let ordinals = [
+            ("1st", Some(1)),
+            ("the 3rd", Some(3)),
+            ("11th", Some(11)),
+            ("22nd", Some(22)),
+            ("Third", Some(3)),
+            ("the second", Some(2)),
+            ("fourth", Some(4)),
+            ("fifteenth", Some(15)),
+            ("twentieth", Some(20)),
+            ("thirty-first", Some(31)),
+            ("hundredth", Some(100)),
+            ("2th", None),
+            ("3 rd", None),
+            ("fiveth", None),
+            ("twentyth", None),
+            ("twenty second", None),
+            ("north", None),
+        ];
+        for (text, number) in ordinals {
+            assert_eq!(read(text), number.map(Phrase::Number), "{text}");
+        }
         assert_eq!(read("nope"), None);
         assert_eq!(normal(&tokens("The red, Cat.").unwrap()), "red cat");
         assert_eq!(normal(&tokens("a").unwrap()), "a");

@@ -49,6 +49,11 @@ impl Unit {
         }
     }
 
+    /// Whether it measures time.
+    pub fn is_time(&self) -> bool {
+        matches!(self, Self::Measure { dimension, .. } if *dimension == base(2))
+    }
+
     /// The unit's factor and the name of its base units.
     pub fn normal<'a>(&self) -> (Expression<'a>, String) {
         const BASES: [&str; 15] =

@@ -2,6 +2,7 @@
 
 use super::super::symbolic::Expression;
 use super::interval::{self, Interval};
+use super::linear;
 use super::number::Number;
 use super::proportion::Ratio;
 use super::relation::combined;
@@ -125,6 +126,9 @@ impl<'a> Value<'a> {
     /// The variable that an inequality bounds, and the values it may have.
     pub fn solved(&self) -> Option<(&str, Vec<Interval<'a>>)> {
         let Self::Inequality { sides, signs } = self else { return None };
+        if let Some(solved) = linear::solved(sides, signs) {
+            return Some(solved);
+        }
         let place = sides
             .iter()
             .position(|side| matches!(side, Expression::Symbol(name) if name != "∞"))?;
