@@ -109,7 +109,9 @@ pub fn rollout(
             return Ok(groups);
         }
         let prompts: Vec<Prompt> = chunk.iter().map(|example| example.prompt.clone()).collect();
-        options.first_stream = ((draws.first + groups.len()) * config.n) as u64;
+        let first = draws.first + groups.len();
+        options.streams =
+            (first..first + chunk.len()).map(|prompt| (prompt * config.n) as u64).collect();
         let completions =
             generate_blocking(&model, &prompts, &options, |_, _| ControlFlow::Continue(()))?;
         let mut completions = completions.into_iter();
