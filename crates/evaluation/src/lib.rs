@@ -11,6 +11,6 @@ mod report;
 pub mod statistics;
 
 pub use judge::{Judgement, judge};
-pub use options::{infer_option, read_list};
+pub use options::{infer_option, letter, read_lettered, read_list};
 pub use question::{Question, Rule};
 pub use report::{Group, Measure, Report, Summary, summary};

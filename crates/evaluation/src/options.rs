@@ -16,8 +16,8 @@ const REJECTIONS: [&str; 4] = [
     "Cannot determine the answer",
 ];
 
-/// The letter of option number `index`.
-pub(crate) fn letter(index: usize) -> char {
+/// The letter of option number `index`, from 0.
+pub fn letter(index: usize) -> char {
     char::from(b'A' + index.min(25) as u8)
 }
 
@@ -119,6 +119,21 @@ pub fn read_list(text: &str) -> Option<Vec<String>> {
     Some(items)
 }
 
+/// The texts of options in one line, as We-Math writes them: `A. 3; B. 4`; None for other text.
+pub fn read_lettered(text: &str) -> Option<Vec<String>> {
+    let mut options: Vec<String> = Vec::new();
+    for piece in text.split(';') {
+        let named = piece.trim_start().strip_prefix(letter(options.len()));
+        match named.and_then(|rest| rest.strip_prefix(['.', ')', ':'])) {
+            Some(option) => options.push(option.trim().into()),
+            // A semicolon within an option.
+            None if piece.trim().is_empty() => {}
+            None => *options.last_mut()? += &format!(";{piece}"),
+        }
+    }
+    (!options.is_empty()).then_some(options)
+}
+
 /// The text up to the closing quote, and what follows.
 fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
     let mut item = String::new();
@@ -215,6 +230,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn options_in_one_line_are_told_apart() {
+        let cases = [
+            (
+                "A. 3; B. 4 ; C) x = 1; y = 2; D: none;",
+                Some(vec!["3", "4", "x = 1; y = 2", "none"]),
+            ),
+            ("A. 3", Some(vec!["3"])),
+            ("3; 4", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(read_lettered(text), expected.as_deref().map(texts), "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_text_is_read_without_a_panic(text in ".{0,60}", options in prop::collection::vec(".{0,6}", 0..6)) {
@@ -223,6 +254,7 @@ mod tests {
             }
             letters(&text);
             read_list(&text);
+            read_lettered(&text);
             read_list(&format!("[{text}]"));
         }
     }

@@ -187,7 +187,10 @@ fn rows_streams(options: &GenerateOptions, prompts: usize) -> Result<Vec<u64>, G
             return Err(GenerateError::Sampling(message));
         }
     };
-    Ok(firsts.into_iter().flat_map(|first| (0..n).map(move |row| first.wrapping_add(row))).collect())
+    Ok(firsts
+        .into_iter()
+        .flat_map(|first| (0..n).map(move |row| first.wrapping_add(row)))
+        .collect())
 }
 
 /// Reads the drawn tokens, with their scores where asked for.

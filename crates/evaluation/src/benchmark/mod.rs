@@ -23,6 +23,8 @@ pub struct Benchmark {
     pub question: Option<&'static str>,
     /// Whether the options are listed after the question, which does not hold them itself.
     pub lists_options: bool,
+    /// Whether every question shows a picture.
+    pub shows_pictures: bool,
     /// Truth and rule of a row.
     pub rule: fn(&Fields) -> Result<(String, Rule), String>,
     /// Its own numbers for one run, of which `true` were answered right, always by the same names.

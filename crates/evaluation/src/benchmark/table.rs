@@ -4,7 +4,7 @@ use super::{
     Benchmark, Columns, Fields, choice, choice_or_free, dyna_math, free, letter_choice, overall,
     overall_and, we_math,
 };
-use crate::question::{Question, Rule};
+use crate::question::Rule;
 
 /// Columns of VLMEvalKit's files, which any benchmark may come in.
 const USUAL: Columns = Columns {
@@ -29,12 +29,13 @@ const USUALLY: Benchmark = Benchmark {
     columns: USUAL,
     question: None,
     lists_options: true,
+    shows_pictures: true,
     rule: choice_or_free,
     aggregate: overall,
 };
 
 /// Any data set: answers of any form, or options where the row has some.
-pub static GENERAL: Benchmark = USUALLY;
+pub static GENERAL: Benchmark = Benchmark { shows_pictures: false, ..USUALLY };
 
 /// All benchmarks that have a name.
 pub static BENCHMARKS: [&Benchmark; 9] = [
@@ -216,6 +217,7 @@ static GYM: Benchmark = Benchmark { name: "gym", rule: free, ..USUALLY };
 mod tests {
     use super::*;
     use crate::benchmark::find;
+    use crate::question::Question;
 
     fn asked(benchmark: &str, fields: Fields) -> Result<Question, String> {
         find(benchmark).unwrap().question(fields)
