@@ -82,7 +82,7 @@ fn responses_that_end_leave_the_batch_and_the_others_go_on_as_if_alone() {
     let model = model(&Device::flex());
     let prompts = [case(0), case(2), crate::reference::text_prompt("What?"), case(1)];
     // One id in twelve ends a response, so that most end early and at different places.
-    let options = |first_stream: u64, n: usize| GenerateOptions {
+    let options = |streams: Vec<u64>, n: usize| GenerateOptions {
         sampling: SamplingParams {
             temperature: 1.0,
             repetition_penalty: 1.1,
@@ -93,16 +93,17 @@ fn responses_that_end_leave_the_batch_and_the_others_go_on_as_if_alone() {
         max_new_tokens: 40,
         eos_token_ids: (0..model.config().text_config.vocab_size as u32).step_by(12).collect(),
         details: Some(Details { top_logprobs: 0 }),
-        first_stream,
+        streams,
         ..Default::default()
     };
     let go_on = |_: usize, _: &Token| ControlFlow::Continue(());
-    let together = generate_blocking(&model, &prompts, &options(0, 5), go_on).unwrap();
+    let together = generate_blocking(&model, &prompts, &options(Vec::new(), 5), go_on).unwrap();
     let lengths: Vec<usize> = together.iter().map(|found| found.tokens.len()).collect();
     assert!(lengths.iter().min() < Some(&8) && lengths.iter().max() > Some(&16), "{lengths:?}");
     for (row, found) in together.iter().enumerate() {
         let prompt = std::slice::from_ref(&prompts[row / 5]);
-        let alone = generate_blocking(&model, prompt, &options(row as u64, 1), go_on).unwrap();
+        let alone =
+            generate_blocking(&model, prompt, &options(vec![row as u64], 1), go_on).unwrap();
         assert_eq!(found.finish, alone[0].finish, "response {row}");
         assert_eq!(found.tokens.len(), alone[0].tokens.len(), "response {row}");
         for (found, alone) in found.tokens.iter().zip(&alone[0].tokens) {

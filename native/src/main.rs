@@ -7,6 +7,7 @@ mod data;
 mod demo;
 mod device;
 mod devices;
+mod eval;
 mod export;
 mod failure;
 mod infer;
@@ -39,6 +40,8 @@ enum Command {
     Sft(train::Sft),
     /// Answer a question about pictures
     Infer(infer::Infer),
+    /// Measure a model on a benchmark: avg@n, pass@n and maj@n with 95 % intervals
+    Eval(Box<eval::Eval>),
     /// Show which words of an answer come from the picture
     Perceive(perceive::Perceive),
     /// Reward responses: JSON lines {"response", "answer"} on standard input
@@ -62,6 +65,7 @@ fn main() {
         Command::Train(command) => command.run(),
         Command::Sft(command) => command.run(),
         Command::Infer(command) => command.run(),
+        Command::Eval(command) => command.run(),
         Command::Perceive(command) => command.run(),
         Command::Score(command) => command.run(),
         Command::Data(command) => command.run(),

@@ -24,9 +24,9 @@ pub struct GenerateOptions {
     pub never_sampled: Vec<u32>,
     /// Log-probability and entropy of each token; None leaves them out and saves their cost.
     pub details: Option<Details>,
-    /// Random stream of the first row; the others follow. Rows with the same seed and stream draw
-    /// the same, whatever batch they are in.
-    pub first_stream: u64,
+    /// Random stream of the first response to each prompt, whose others follow; empty for 0, n, 2n
+    /// and so on. Rows with the same seed and stream draw the same, whatever batch they are in.
+    pub streams: Vec<u64>,
     /// Keys that attention reads are rounded up to a multiple of this; see [`KvCache::new`].
     pub read_step: usize,
 }
@@ -47,7 +47,7 @@ impl Default for GenerateOptions {
             eos_token_ids: Vec::new(),
             never_sampled: Vec::new(),
             details: None,
-            first_stream: 0,
+            streams: Vec::new(),
             read_step: 1,
         }
     }
@@ -123,6 +123,7 @@ pub async fn generate(
     if options.n == 0 {
         return Err(GenerateError::Sampling("n is 0, must be 1 or more".into()));
     }
+    let streams = rows_streams(options, prompts.len())?;
     let batch = model.batch(prompts)?;
     let rows = prompts.len() * options.n;
     let mut completions = vec![Completion { tokens: Vec::new(), finish: Finish::Length }; rows];
@@ -134,7 +135,7 @@ pub async fn generate(
     let ids: Vec<&[u32]> = prompts.iter().map(|prompt| prompt.input_ids.as_slice()).collect();
     let vocab_size = model.config().text_config.vocab_size;
     let mut sampler = Sampler::new(
-        (&options.sampling, options.first_stream),
+        (&options.sampling, &streams),
         &ids,
         options.n,
         &options.never_sampled,
@@ -186,6 +187,23 @@ pub async fn generate(
         let [rows, _, width] = hidden.dims();
         logits = model.logits(hidden.reshape([rows, width]));
     }
+}
+
+/// Random stream of each row.
+fn rows_streams(options: &GenerateOptions, prompts: usize) -> Result<Vec<u64>, GenerateError> {
+    let n = options.n as u64;
+    let firsts = match options.streams.len() {
+        0 => (0..prompts as u64).map(|prompt| prompt * n).collect(),
+        count if count == prompts => options.streams.clone(),
+        count => {
+            let message = format!("{count} random streams for {prompts} prompts");
+            return Err(GenerateError::Sampling(message));
+        }
+    };
+    Ok(firsts
+        .into_iter()
+        .flat_map(|first| (0..n).map(move |row| first.wrapping_add(row)))
+        .collect())
 }
 
 /// Reads the drawn tokens, with their scores where asked for.

@@ -85,7 +85,7 @@ pub(crate) struct Sampler {
 
 impl Sampler {
     pub fn new(
-        (params, first_stream): (&SamplingParams, u64),
+        (params, streams): (&SamplingParams, &[u64]),
         prompts: &[&[u32]],
         responses: usize,
         never_sampled: &[u32],
@@ -104,14 +104,14 @@ impl Sampler {
             }
             Tensor::from_data(TensorData::new(present, [rows, vocab_size]), (device, DType::F32))
         });
-        let stream = |row: u64| {
+        let stream = |&row: &u64| {
             let mut stream = ChaCha8Rng::seed_from_u64(params.seed);
             stream.set_stream(row);
             stream
         };
         Self {
             params: params.clone(),
-            streams: (first_stream..first_stream + rows as u64).map(stream).collect(),
+            streams: streams.iter().map(stream).collect(),
             forbidden: Tensor::from_data(
                 TensorData::new(forbidden, [1, vocab_size]),
                 (device, DType::F32),

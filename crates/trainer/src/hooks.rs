@@ -24,9 +24,14 @@ impl Hooks<'_> {
         (self.on_progress)(stage, done, total);
     }
 
-    /// Whether any rank was asked to stop.
+    /// Whether this process was asked to stop.
+    pub(crate) fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Whether any rank was.
     pub(crate) fn stopping(&self) -> Result<bool, CollectiveError> {
-        let mut asked = [f32::from(u8::from(self.stop.load(Ordering::Relaxed)))];
+        let mut asked = [f32::from(u8::from(self.stopped()))];
         self.ranks.all_reduce("whether to stop", &mut asked)?;
         Ok(asked[0] > 0.0)
     }

@@ -1,7 +1,8 @@
 //! A model with its processor, from a folder in Hugging Face layout or from memory.
 
 use std::borrow::Cow;
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, Param};
@@ -79,6 +80,49 @@ impl ModelFiles {
         }
         Parts::new(self.name(), companions)
             .map_err(|source| PretrainedError::Parts { place: self.name(), source })
+    }
+
+    /// A checksum of the beginning and the end of each file of weights and of its length: other
+    /// weights have another one.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read.
+    pub fn fingerprint(&self) -> Result<u32, PretrainedError> {
+        const ENDS: u64 = 1 << 20;
+        let mut checksum = 0;
+        let mut add = |bytes: &[u8]| checksum = crc32c::crc32c_append(checksum, bytes);
+        match self {
+            Self::Embedded(files) => files
+                .iter()
+                .filter(|(name, _)| name.ends_with(".safetensors"))
+                .for_each(|(_, bytes)| add(bytes)),
+            Self::Folder(folder) => {
+                let failed = |path: &Path| {
+                    let path = path.to_path_buf();
+                    move |source| PretrainedError::Io { path, source }
+                };
+                let mut paths = Vec::new();
+                for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
+                    paths.push(entry.map_err(failed(folder))?.path());
+                }
+                paths.retain(|path| path.extension().is_some_and(|name| name == "safetensors"));
+                paths.sort();
+                for path in paths {
+                    let mut file = File::open(&path).map_err(failed(&path))?;
+                    let length = file.metadata().map_err(failed(&path))?.len();
+                    add(&length.to_le_bytes());
+                    for start in [0, length.saturating_sub(ENDS)] {
+                        let mut bytes = Vec::new();
+                        file.seek(SeekFrom::Start(start))
+                            .and_then(|_| file.by_ref().take(ENDS).read_to_end(&mut bytes))
+                            .map_err(failed(&path))?;
+                        add(&bytes);
+                    }
+                }
+            }
+        }
+        Ok(checksum)
     }
 
     /// The weights, to be read.

@@ -115,7 +115,9 @@ pub fn rollout(
     let mut drawn: Vec<Vec<Response>> = Vec::with_capacity(own.len());
     for chunk in examples[own.clone()].chunks((config.batch_responses / config.n).max(1)) {
         let prompts: Vec<Prompt> = chunk.iter().map(|example| example.prompt.clone()).collect();
-        options.first_stream = ((draws.first + own.start + drawn.len()) * config.n) as u64;
+        let first = draws.first + own.start + drawn.len();
+        options.streams =
+            (first..first + chunk.len()).map(|prompt| (prompt * config.n) as u64).collect();
         let completions =
             generate_blocking(&model, &prompts, &options, |_, _| ControlFlow::Continue(()))?;
         let mut completions = completions.into_iter();

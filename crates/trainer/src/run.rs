@@ -218,7 +218,9 @@ impl Run {
         let text = std::fs::read_to_string(&path)
             .map_err(|source| RunError::Io { path: path.clone(), source })?;
         let mut found = text.lines().filter_map(|line| {
-            serde_json::from_str::<Value>(line).ok()?[Validation::ACCURACY].as_f64()
+            let metrics: Value = serde_json::from_str(line).ok()?;
+            let is_accuracy = |name: &String| name.starts_with(Validation::ACCURACY);
+            metrics.as_object()?.iter().find(|(name, _)| is_accuracy(name))?.1.as_f64()
         });
         let first = found.next();
         Ok(first.map(|first| (first, found.next_back().unwrap_or(first))))

@@ -128,7 +128,8 @@ impl Training {
         let Some(validation) = &self.validation else { return Ok(None) };
         let started = Instant::now();
         let Judging { rollout, algorithm } = &self.judging;
-        let mut metrics = validation.evaluate(&self.policy, rollout, algorithm, hooks)?;
+        let mut metrics =
+            validation.evaluate(&self.policy, rollout, algorithm, &self.trainer, hooks)?;
         metrics.set("timing_s/testing", started.elapsed().as_secs_f64());
         Ok(Some(metrics))
     }
@@ -163,7 +164,8 @@ impl Training {
         if (due(self.trainer.eval_every) || last)
             && let Some(found) = self.evaluate(hooks)?
         {
-            let accuracy = found.get(Validation::ACCURACY).unwrap_or(0.0);
+            let name = format!("{}{}", Validation::ACCURACY, self.trainer.eval_n);
+            let accuracy = found.get(&name).unwrap_or(0.0);
             is_best = self.state.best.is_none_or(|(best, _)| accuracy > best);
             if is_best {
                 self.state.best = Some((accuracy, step));

@@ -156,6 +156,8 @@ impl TrainerConfig {
             count("trainer.mini_batch_prompts", self.mini_batch_prompts),
             count("trainer.micro_batch_responses", self.micro_batch_responses),
             count("trainer.ppo_epochs", self.ppo_epochs),
+            count("trainer.eval_n", self.eval_n),
+            number("trainer.eval_temperature", self.eval_temperature(), 0.0, f64::MAX),
             rule(
                 "trainer.epochs",
                 self.epochs,

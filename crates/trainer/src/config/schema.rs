@@ -243,6 +243,10 @@ pub struct TrainerConfig {
     pub save_every: usize,
     /// Steps between evaluations, also done before the first; 0 for none.
     pub eval_every: usize,
+    /// Responses to each validation example.
+    pub eval_n: usize,
+    /// Temperature of these; by default 0 for one response and 1 for several.
+    pub eval_temperature: Option<f64>,
     /// Checkpoints kept besides the best one; 0 for all.
     pub keep: usize,
     /// Whether a run goes on where it stopped.
@@ -258,6 +262,13 @@ pub struct TrainerConfig {
     pub dump_rollouts: bool,
     /// Where metrics go.
     pub loggers: Vec<Logger>,
+}
+
+impl TrainerConfig {
+    /// Temperature of validation responses.
+    pub fn eval_temperature(&self) -> f64 {
+        self.eval_temperature.unwrap_or(if self.eval_n > 1 { 1.0 } else { 0.0 })
+    }
 }
 
 /// Whether a run goes on where it stopped.
@@ -357,6 +368,8 @@ impl Default for TrainerConfig {
             ppo_epochs: 1,
             save_every: 0,
             eval_every: 0,
+            eval_n: 1,
+            eval_temperature: None,
             keep: 3,
             resume: Resume::Auto,
             recompute: true,

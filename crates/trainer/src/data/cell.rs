@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// A value in a row. A row is itself a [`Cell::Struct`].
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Cell {
+pub(crate) enum Cell {
     Null,
     Text(String),
     Bytes(Vec<u8>),
@@ -20,7 +20,7 @@ pub(super) enum Cell {
 
 impl Cell {
     /// The field that `path` names: by that whole name, or field by field at the dots.
-    pub(super) fn at(&self, path: &str) -> Option<&Cell> {
+    pub(crate) fn at(&self, path: &str) -> Option<&Cell> {
         let Self::Struct(fields) = self else { return None };
         let field = |name: &str| fields.iter().rev().find(|(field, _)| field == name);
         if let Some((_, cell)) = field(path) {
@@ -31,7 +31,7 @@ impl Cell {
     }
 
     /// What kind of value this is, for messages.
-    pub(super) fn kind(&self) -> &str {
+    pub(crate) fn kind(&self) -> &str {
         match self {
             Self::Null => "null",
             Self::Text(_) => "a string",

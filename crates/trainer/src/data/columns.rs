@@ -11,6 +11,7 @@ use super::images::pictures;
 use super::prompt::messages;
 use super::sample::Sample;
 use super::seen::spans;
+use super::table::Wanted;
 
 /// Column names for data sets of another layout than those recognised; a dot leads into a struct
 /// column, as in `extra_info.answer`.
@@ -116,36 +117,6 @@ impl Columns {
         [&self.prompt, &self.images, &self.answer, &self.response, &self.seen, &self.source]
     }
 
-    /// Whether the file's column `root` is needed.
-    pub(super) fn wants(&self, root: &str) -> bool {
-        self.all().iter().any(|column| column.is_in(root))
-    }
-
-    /// Checks that a file with the columns `roots` can hold samples.
-    ///
-    /// # Errors
-    ///
-    /// What is missing, and what to do.
-    pub(super) fn check(&self, roots: &[&str]) -> Result<(), String> {
-        let needed = [(&self.prompt, "prompt_key"), (&self.answer, "answer_key")];
-        for (column, key) in needed {
-            if !roots.iter().any(|root| column.is_in(root)) {
-                return Err(format!(
-                    "no column {}; its columns are {}: rename one, or name it with {key}",
-                    column.label(),
-                    roots.join(", "),
-                ));
-            }
-        }
-        for column in self.all() {
-            if column.given && !roots.iter().any(|root| column.is_in(root)) {
-                let (label, roots) = (column.label(), roots.join(", "));
-                return Err(format!("no column {label}; its columns are {roots}: check the key"));
-            }
-        }
-        Ok(())
-    }
-
     /// Which of the columns `roots` each part of a sample is read from, as far as there is one.
     pub(super) fn used(&self, roots: &[String]) -> Vec<(&'static str, String)> {
         let parts = ["prompt", "images", "answer", "response", "seen", "source"];
@@ -204,6 +175,32 @@ impl Columns {
             return Err(Fault::new(name, "empty; fill it or remove the row"));
         }
         Ok(answer)
+    }
+}
+
+impl Wanted for Columns {
+    fn wants(&self, root: &str) -> bool {
+        self.all().iter().any(|column| column.is_in(root))
+    }
+
+    fn check(&self, roots: &[&str]) -> Result<(), String> {
+        let needed = [(&self.prompt, "prompt_key"), (&self.answer, "answer_key")];
+        for (column, key) in needed {
+            if !roots.iter().any(|root| column.is_in(root)) {
+                return Err(format!(
+                    "no column {}; its columns are {}: rename one, or name it with {key}",
+                    column.label(),
+                    roots.join(", "),
+                ));
+            }
+        }
+        for column in self.all() {
+            if column.given && !roots.iter().any(|root| column.is_in(root)) {
+                let (label, roots) = (column.label(), roots.join(", "));
+                return Err(format!("no column {label}; its columns are {roots}: check the key"));
+            }
+        }
+        Ok(())
     }
 }
 

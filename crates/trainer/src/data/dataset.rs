@@ -1,15 +1,12 @@
 //! Samples by number, from one file or a folder of files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use image::RgbImage;
 
-use super::cell::Cell;
 use super::columns::{Columns, Mapping};
 use super::error::DataError;
-use super::files::{Format, files};
-use super::json_lines::JsonLines;
-use super::parquet_file::ParquetFile;
+use super::rows::{Place, Rows};
 use super::sample::Sample;
 
 /// A data set on disk, read a row at a time.
@@ -19,8 +16,7 @@ use super::sample::Sample;
 #[derive(Debug)]
 pub struct Dataset {
     columns: Columns,
-    parts: Vec<Part>,
-    rows: usize,
+    rows: Rows,
 }
 
 /// The columns of a data set.
@@ -33,24 +29,8 @@ pub struct Layout {
     pub used: Vec<(&'static str, String)>,
 }
 
-#[derive(Debug)]
-struct Part {
-    path: PathBuf,
-    /// Where relative picture paths begin.
-    folder: PathBuf,
-    /// The data set's row that is the file's first.
-    start: usize,
-    table: Table,
-}
-
-#[derive(Debug)]
-enum Table {
-    JsonLines(JsonLines),
-    Parquet(ParquetFile),
-}
-
 impl Dataset {
-    /// Opens a `.jsonl`, `.json` (one object a line) or `.parquet` file, or all such files of a
+    /// Opens a `.jsonl`, `.json` (one object a line), `.parquet` or `.tsv` file, or all such files of a
     /// folder in the order of their names, of one split where `@SPLIT` stands behind it; or a data
     /// set of the hub, `OWNER/NAME@SPLIT`, which is downloaded into the cache, by default its
     /// split `train`.
@@ -82,38 +62,23 @@ impl Dataset {
         image_dir: Option<&Path>,
     ) -> Result<Self, DataError> {
         let columns = Columns::new(mapping);
-        let mut rows = 0usize;
-        let mut parts = Vec::new();
-        for path in files(path, usual)? {
-            let table = match Format::of(&path) {
-                Some(Format::Parquet) => Table::Parquet(ParquetFile::open(&path, &columns)?),
-                Some(Format::JsonLines) => Table::JsonLines(JsonLines::open(&path, &columns)?),
-                None => {
-                    let message = "neither .jsonl, .json nor .parquet; convert it to one of these";
-                    return Err(DataError::file(&path, message));
-                }
-            };
-            let folder = image_dir.or(path.parent()).unwrap_or(Path::new("")).to_path_buf();
-            let start = rows;
-            rows = start.saturating_add(table.len());
-            parts.push(Part { path, folder, start, table });
-        }
-        Ok(Self { columns, parts, rows })
+        let rows = Rows::open(&[path], usual, &columns, image_dir)?;
+        Ok(Self { columns, rows })
     }
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.rows
+        self.rows.len()
     }
 
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
-        self.rows == 0
+        self.len() == 0
     }
 
     /// The files, in order.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.parts.iter().map(|part| part.path.as_path())
+        self.rows.files()
     }
 
     /// The first file's columns and what is read from them; JSON lines without rows have none.
@@ -122,11 +87,7 @@ impl Dataset {
     ///
     /// When the file cannot be read any more.
     pub fn layout(&self) -> Result<Layout, DataError> {
-        let columns = match self.parts.first() {
-            Some(Part { table: Table::JsonLines(rows), .. }) => rows.names()?,
-            Some(Part { table: Table::Parquet(rows), .. }) => rows.names(),
-            None => Vec::new(),
-        };
+        let columns = self.rows.names()?;
         let used = self.columns.used(&columns);
         Ok(Layout { columns, used })
     }
@@ -137,11 +98,13 @@ impl Dataset {
     ///
     /// When there is no such row, or it is damaged or lacks something.
     pub fn get(&self, index: usize) -> Result<Sample, DataError> {
-        let part = self.part(index)?;
-        let row = part.table.row(index - part.start)?;
-        self.columns
-            .sample(&row, &part.folder)
-            .map_err(|fault| fault.at(&part.path, part.table.place(index - part.start)))
+        let (row, place) = self.rows.get(index)?;
+        self.columns.sample(&row, place.folder).map_err(|fault| fault.at(place.path, place.row))
+    }
+
+    /// Where the row at `index` is.
+    pub(crate) fn place(&self, index: usize) -> Result<Place<'_>, DataError> {
+        self.rows.place(index)
     }
 
     /// Decodes the pictures of `sample`, which is this data set's at `index`.
@@ -150,52 +113,19 @@ impl Dataset {
     ///
     /// When one cannot be decoded; the message says where it is.
     pub fn pictures(&self, index: usize, sample: &Sample) -> Result<Vec<RgbImage>, DataError> {
-        let part = self.part(index)?;
+        let place = self.rows.place(index)?;
         let decoded = sample.images.iter().enumerate().map(|(number, picture)| {
-            picture.decode().map_err(|error| DataError::Row {
-                path: part.path.clone(),
-                row: part.table.place(index - part.start),
-                message: format!("image {}: {error}", number + 1),
-            })
+            let fault = |error| place.fault(format!("image {}: {error}", number + 1));
+            picture.decode().map_err(fault)
         });
         decoded.collect()
-    }
-
-    fn part(&self, index: usize) -> Result<&Part, DataError> {
-        let after = self.parts.partition_point(|part| part.start <= index);
-        after
-            .checked_sub(1)
-            .and_then(|place| self.parts.get(place))
-            .filter(|_| index < self.rows)
-            .ok_or(DataError::Index { index, rows: self.rows })
-    }
-}
-
-impl Table {
-    fn len(&self) -> usize {
-        match self {
-            Self::JsonLines(rows) => rows.len(),
-            Self::Parquet(rows) => rows.len(),
-        }
-    }
-
-    fn place(&self, index: usize) -> String {
-        match self {
-            Self::JsonLines(rows) => rows.place(index),
-            Self::Parquet(rows) => rows.place(index),
-        }
-    }
-
-    fn row(&self, index: usize) -> Result<Cell, DataError> {
-        match self {
-            Self::JsonLines(rows) => rows.row(index),
-            Self::Parquet(rows) => rows.row(index),
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use image::ImageFormat;
     use processor::Message;
 

@@ -23,25 +23,25 @@ impl DataError {
     }
 
     /// A fault of a whole file.
-    pub(super) fn file(path: &Path, message: impl Into<String>) -> Self {
+    pub(crate) fn file(path: &Path, message: impl Into<String>) -> Self {
         Self::File { path: path.to_path_buf(), message: message.into() }
     }
 }
 
 /// A fault of one column of a row whose place the caller knows.
 #[derive(Debug, PartialEq)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     column: String,
     message: String,
 }
 
 impl Fault {
-    pub(super) fn new(column: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(column: &str, message: impl Into<String>) -> Self {
         Self { column: column.into(), message: message.into() }
     }
 
     /// Says where the row is.
-    pub(super) fn at(self, path: &Path, row: String) -> DataError {
+    pub(crate) fn at(self, path: &Path, row: String) -> DataError {
         let message = format!("column {}: {}", self.column, self.message);
         DataError::Row { path: path.to_path_buf(), row, message }
     }

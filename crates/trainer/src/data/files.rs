@@ -8,25 +8,8 @@ use hf_hub::RepoType;
 use hf_hub::api::sync::ApiError;
 
 use super::error::DataError;
+use super::table::Extension;
 use crate::hub;
-
-/// Form of a data file.
-pub(super) enum Format {
-    JsonLines,
-    Parquet,
-}
-
-impl Format {
-    /// The form that a file's name says.
-    pub(super) fn of(path: &Path) -> Option<Self> {
-        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-        match extension.as_str() {
-            "jsonl" | "json" => Some(Self::JsonLines),
-            "parquet" => Some(Self::Parquet),
-            _ => None,
-        }
-    }
-}
 
 /// The files that `name` means, in the order of their names: a file; a folder of files, or with
 /// `@SPLIT` behind it those of a split; or a data set of the hub, `OWNER/NAME`, with `/FOLDER` and
@@ -47,7 +30,7 @@ pub(super) fn files(name: &Path, usual: &str) -> Result<Vec<PathBuf>, DataError>
     if split.is_some() && Path::new(place).is_dir() {
         return on_disk(Path::new(place), split);
     }
-    match OnHub::new(place).filter(|_| Format::of(Path::new(place)).is_none()) {
+    match OnHub::new(place).filter(|_| Extension::of(Path::new(place)).is_none()) {
         Some(place) => place.files(name, split, usual),
         None => on_disk(name, None),
     }
@@ -66,12 +49,15 @@ fn on_disk(path: &Path, split: Option<&str>) -> Result<Vec<PathBuf>, DataError> 
         let file = entry.map_err(DataError::io(path))?.path();
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let hidden = name.starts_with(['.', '_']);
-        if !hidden && Format::of(&file).is_some() && file.is_file() {
+        if !hidden && Extension::of(&file).is_some() && file.is_file() {
             names.push(name);
         }
     }
     if names.is_empty() {
-        return Err(DataError::file(path, "no .jsonl, .json or .parquet file in this folder"));
+        return Err(DataError::file(
+            path,
+            "no .jsonl, .json, .parquet or .tsv file in this folder",
+        ));
     }
     let chosen = chosen(names, split, None).map_err(|message| DataError::file(path, message))?;
     Ok(chosen.into_iter().map(|name| path.join(name)).collect())

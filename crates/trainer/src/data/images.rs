@@ -27,7 +27,7 @@ const BASE64_STARTS: [&str; 5] = ["iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR", "Qk"
 /// # Errors
 ///
 /// When the cell holds something else, a path leads nowhere, or base64 is damaged.
-pub(super) fn pictures(cell: &Cell, folder: &Path) -> Result<Vec<Picture>, String> {
+pub(crate) fn pictures(cell: &Cell, folder: &Path) -> Result<Vec<Picture>, String> {
     match cell {
         Cell::Null => Ok(Vec::new()),
         Cell::List(cells) => cells

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::cell::Cell;
-use super::columns::Columns;
 use super::error::DataError;
+use super::table::Wanted;
 
 /// No line is this long, in bytes; room for several large pictures in base64.
 pub(super) const MAX_LINE: u64 = 1 << 26;
 
 /// An open file and where its rows begin; 16 bytes of memory a row.
 #[derive(Debug)]
-pub(super) struct JsonLines {
+pub(crate) struct JsonLines {
     path: PathBuf,
     file: Mutex<File>,
     lines: Vec<Line>,
@@ -34,7 +34,7 @@ impl JsonLines {
     ///
     /// When the file cannot be read, is one JSON array, is cut off in its last line, or its first
     /// row lacks the columns.
-    pub(super) fn open(path: &Path, columns: &Columns) -> Result<Self, DataError> {
+    pub(super) fn open(path: &Path, wanted: &dyn Wanted) -> Result<Self, DataError> {
         let file = File::open(path).map_err(DataError::io(path))?;
         let (lines, whole) = index(&file).map_err(DataError::io(path))?;
         let rows = Self { path: path.to_path_buf(), file: Mutex::new(file), lines };
@@ -44,7 +44,7 @@ impl JsonLines {
                 _ => return Err(rows.not_an_object(first)),
             };
             let names: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
-            columns.check(&names).map_err(|message| DataError::file(path, message))?;
+            wanted.check(&names).map_err(|message| DataError::file(path, message))?;
         }
         if let Some(last) = rows.lines.last().filter(|_| !whole) {
             rows.read(last).map_err(|error| match error {
@@ -160,7 +160,7 @@ fn index(file: &File) -> std::io::Result<(Vec<Line>, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::columns::Mapping;
+    use crate::data::columns::{Columns, Mapping};
 
     fn open(text: &str) -> Result<JsonLines, String> {
         let mut file = tempfile::NamedTempFile::new().unwrap();

@@ -15,8 +15,8 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
 use super::arrow::row_of;
 use super::cell::Cell;
-use super::columns::Columns;
 use super::error::DataError;
+use super::table::Wanted;
 
 /// Most rows decoded at once.
 const MAX_ROWS: usize = 1024;
@@ -29,7 +29,7 @@ const CACHE_BYTES: usize = 1 << 28;
 
 /// An open file; only the columns that make samples are read.
 #[derive(Debug)]
-pub(super) struct ParquetFile {
+pub(crate) struct ParquetFile {
     path: PathBuf,
     file: File,
     metadata: ArrowReaderMetadata,
@@ -65,7 +65,7 @@ impl ParquetFile {
     /// # Errors
     ///
     /// When the file cannot be read, is not parquet, or lacks the columns.
-    pub(super) fn open(path: &Path, columns: &Columns) -> Result<Self, DataError> {
+    pub(super) fn open(path: &Path, wanted: &dyn Wanted) -> Result<Self, DataError> {
         let file = File::open(path).map_err(DataError::io(path))?;
         let length = file.metadata().map_err(DataError::io(path))?.len();
         let broken = |message: String| {
@@ -75,9 +75,9 @@ impl ParquetFile {
         let metadata = guarded(|| ArrowReaderMetadata::load(&file, options)).map_err(broken)?;
         let fields = metadata.schema().fields();
         let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
-        columns.check(&names).map_err(|message| DataError::file(path, message))?;
-        let wanted = (0..names.len()).filter(|&place| columns.wants(names[place]));
-        let projection = ProjectionMask::roots(metadata.parquet_schema(), wanted);
+        wanted.check(&names).map_err(|message| DataError::file(path, message))?;
+        let chosen = (0..names.len()).filter(|&place| wanted.wants(names[place]));
+        let projection = ProjectionMask::roots(metadata.parquet_schema(), chosen);
         let groups = groups(metadata.metadata(), &projection, length).map_err(broken)?;
         let rows = groups.last().map_or(0, |last| last.start + last.rows);
         let cache = Mutex::new(Vec::new());
@@ -234,7 +234,7 @@ mod tests {
     use parquet::file::properties::WriterProperties;
 
     use super::*;
-    use crate::data::columns::Mapping;
+    use crate::data::columns::{Columns, Mapping};
 
     fn batch(rows: usize) -> RecordBatch {
         let prompts = (0..rows).map(|row| format!("question {row}"));

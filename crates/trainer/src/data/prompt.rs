@@ -10,7 +10,7 @@ use super::sample::{PLACEHOLDER, count_images, put_images_in_front, split_placeh
 /// # Errors
 ///
 /// When the cell is neither, is empty, or asks for another number of pictures.
-pub(super) fn messages(cell: &Cell, images: usize) -> Result<Vec<Message>, String> {
+pub(crate) fn messages(cell: &Cell, images: usize) -> Result<Vec<Message>, String> {
     let mut messages = match cell {
         Cell::Text(text) => {
             vec![Message { role: "user".into(), content: split_placeholders(text) }]

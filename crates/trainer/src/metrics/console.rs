@@ -11,7 +11,7 @@ const HEADER_EVERY: u64 = 20;
 const SECONDS: &str = "timing_s/step";
 /// Shown once there are any.
 const SKIPPED: (&str, &str) = ("skip", "data/skipped");
-/// Label, metric and meaning of what a line shows.
+/// Label, metric (up to its number of responses) and meaning of what a line shows.
 const COLUMNS: [(&str, &str, &str); 8] = [
     ("score", "critic/score/mean", "mean reward"),
     ("acc", "reward/accuracy", "mean accuracy"),
@@ -19,7 +19,7 @@ const COLUMNS: [(&str, &str, &str); 8] = [
     ("kl", "actor/kl_loss", "distance from the reference"),
     ("cpl", "actor/cpl_loss", "contrastive perception loss"),
     ("|g|", "actor/grad_norm", "gradient norm"),
-    ("val", "val-core/all/acc/mean@1", "validation accuracy"),
+    ("val", "val-core/all/acc/mean@", "validation accuracy"),
     (SKIPPED.0, SKIPPED.1, "examples left out"),
 ];
 
@@ -67,7 +67,9 @@ pub fn header(metrics: &Metrics, colour: bool) -> Option<String> {
 
 /// The value of a column, where it is shown.
 fn shown(metrics: &Metrics, name: &str) -> Option<f64> {
-    metrics.get(name).filter(|&value| name != SKIPPED.1 || value > 0.0)
+    let called = |other: &str| other == name || name.ends_with('@') && other.starts_with(name);
+    let value = metrics.iter().find(|(other, _)| called(other))?.1;
+    Some(value).filter(|&value| name != SKIPPED.1 || value > 0.0)
 }
 
 /// One step, without a line break: `step 12/120  score 0.71  len 25.3  4.8 s  eta 8:32`, padded so

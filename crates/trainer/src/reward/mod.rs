@@ -48,7 +48,8 @@ impl Programs {
         if self.0.is_empty() {
             return Ok(());
         }
-        let own = &mut groups[share(ranks, groups.len())];
+        let own = share(ranks, groups.len());
+        let own = &mut groups[own];
         for program in &mut self.0 {
             let asked: Vec<Asked> = own.iter().flat_map(asked).collect();
             let judged = program.judge(&asked)?;

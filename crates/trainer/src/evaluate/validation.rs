@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use cppo::AlgorithmConfig;
+use cppo::reward::Reward;
+use evaluation::Judgement;
+use evaluation::statistics::{majority, mean, pass_at};
 
-use crate::config::{DataConfig, RolloutConfig};
+use crate::config::{DataConfig, RolloutConfig, TrainerConfig};
 use crate::data::{Example, ExampleError, Skipped, Source, skipped_metrics};
 use crate::hooks::Hooks;
 use crate::metrics::Metrics;
 use crate::pretrained::Pretrained;
-use crate::rollout::{Draws, rollout};
+use crate::rollout::{Draws, Group, Response, rollout};
 use crate::train::TrainError;
 
 /// Validation examples, read and encoded once.
@@ -63,8 +66,8 @@ impl Validation {
         }
     }
 
-    /// Greedy accuracy over all examples and for each source, by verl's names; the first metric is
-    /// the one over all.
+    /// Accuracy over all examples and for each source, by verl's names: the mean of
+    /// `trainer.eval_n` responses, and of several the best and the majority.
     ///
     /// # Errors
     ///
@@ -74,29 +77,54 @@ impl Validation {
         policy: &Pretrained,
         config: &RolloutConfig,
         algorithm: &AlgorithmConfig,
+        trainer: &TrainerConfig,
         hooks: &mut Hooks,
     ) -> Result<Metrics, TrainError> {
-        let config =
-            RolloutConfig { n: 1, temperature: 0.0, top_p: 1.0, top_k: 0, ..config.clone() };
+        let (n, temperature) = (trainer.eval_n, trainer.eval_temperature());
+        let config = RolloutConfig { n, temperature, top_p: 1.0, top_k: 0, ..config.clone() };
         let draws = Draws { seed: 0, step: 0, first: 0 };
         let groups = rollout(policy, self.examples.clone(), draws, &config, algorithm, hooks)?;
-        let mut sums: BTreeMap<String, (f64, f64, f64)> = BTreeMap::new();
+        let mut by_source: BTreeMap<&str, Vec<&Group>> = BTreeMap::new();
         for group in &groups {
             for name in ["all", group.example.source.as_str()] {
-                let (accuracy, score, count) = sums.entry(name.into()).or_default();
-                *accuracy += f64::from(group.responses[0].reward.accuracy);
-                *score += f64::from(group.responses[0].reward.score);
-                *count += 1.0;
+                by_source.entry(name).or_default().push(group);
             }
         }
         let mut metrics = skipped_metrics("val/skipped", &self.skipped);
-        for (name, (accuracy, score, count)) in sums {
-            metrics.set(format!("val-core/{name}/acc/mean@1"), accuracy / count);
-            metrics.set(format!("val-aux/{name}/reward/mean@1"), score / count);
+        for (name, groups) in by_source {
+            let judged: Vec<Vec<Judgement>> =
+                groups.iter().map(|group| judgements(group, algorithm)).collect();
+            let over = |value: &dyn Fn(&[Judgement]) -> f64| {
+                mean(&judged.iter().map(|samples| value(samples)).collect::<Vec<_>>())
+            };
+            let right = |samples: &[Judgement]| samples.iter().filter(|one| one.correct).count();
+            let accuracy = over(&|samples| right(samples) as f64 / n as f64);
+            metrics.set(format!("val-core/{name}/acc/mean@{n}"), accuracy);
+            if n > 1 {
+                let best = over(&|samples| pass_at(n, right(samples), n));
+                metrics.set(format!("val-core/{name}/acc/best@{n}/mean"), best);
+                let majority = over(&|samples| f64::from(u8::from(majority(samples))));
+                metrics.set(format!("val-core/{name}/acc/maj@{n}/mean"), majority);
+            }
+            let scores = groups.iter().flat_map(|group| group.rewards()).map(f64::from);
+            let scores: Vec<f64> = scores.collect();
+            metrics.set(format!("val-aux/{name}/reward/mean@{n}"), mean(&scores));
         }
         Ok(metrics)
     }
 
-    /// The name of the accuracy over all examples.
-    pub const ACCURACY: &'static str = "val-core/all/acc/mean@1";
+    /// How the name of the accuracy over all examples begins; the number of responses follows.
+    pub const ACCURACY: &'static str = "val-core/all/acc/mean@";
+}
+
+fn judgements(group: &Group, algorithm: &AlgorithmConfig) -> Vec<Judgement> {
+    let grader = algorithm.reward.grader;
+    let judgement = |response: &Response| {
+        let Reward { answer, accuracy, .. } = &response.reward;
+        // Who is alone has no need to vote.
+        let votes = answer.as_ref().filter(|_| group.responses.len() > 1);
+        let vote = votes.map(|answer| grader.grade(answer, &group.example.answer).answer);
+        Judgement { answer: answer.clone(), vote, correct: *accuracy == 1.0 }
+    };
+    group.responses.iter().map(judgement).collect()
 }

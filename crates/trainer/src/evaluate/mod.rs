@@ -1,0 +1,17 @@
+//! How good a model is: on validation examples during training, and on benchmarks.
+//!
+//! Data walks one way: question → prompt → responses → verdicts → aggregates → report.
+
+mod error;
+mod responses;
+mod results;
+mod run;
+mod settings;
+mod validation;
+
+pub use error::EvaluateError;
+pub use responses::{Record, Responses};
+pub use results::{Compared, Results, Scored, Timing, compare};
+pub use run::evaluate;
+pub use settings::Settings;
+pub use validation::Validation;

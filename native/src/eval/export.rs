@@ -1,0 +1,87 @@
+//! Responses as VLMEvalKit writes them: a `.tsv` with the column `prediction`.
+
+use std::path::{Path, PathBuf};
+
+use evaluation::{Rule, letter};
+use trainer::evaluate::Responses;
+
+use super::questions::Read;
+use super::write as write_file;
+use crate::failure::Failure;
+
+/// Writes one file for each of the `n` responses to a question.
+pub fn write(path: &Path, read: &Read, responses: &Responses, n: usize) -> Result<(), Failure> {
+    let rows = (0..read.judged.len()).map(|index| columns(read, index));
+    let rows = rows.collect::<Result<Vec<_>, Failure>>()?;
+    let mut names: Vec<&String> = Vec::new();
+    for (name, _) in rows.iter().flatten() {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    for sample in 0..n {
+        let header = names.iter().map(|name| quoted(name)).chain(["prediction".into()]);
+        let mut text = header.collect::<Vec<_>>().join("\t") + "\n";
+        for (index, row) in rows.iter().enumerate() {
+            let value = |name: &&String| row.iter().find(|(other, _)| other == *name);
+            let fields = names.iter().map(|name| value(name).map_or("", |(_, value)| value));
+            let response = responses.of(index).nth(sample).map_or("", |record| &record.response);
+            let fields: Vec<String> = fields.chain([response]).map(quoted).collect();
+            text += &(fields.join("\t") + "\n");
+        }
+        write_file(&numbered(path, sample, n), text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// A question's own columns, and those that VLMEvalKit needs.
+fn columns(read: &Read, index: usize) -> Result<Vec<(String, String)>, Failure> {
+    let question = &read.judged[index];
+    let mut columns = read.questions.columns(index)?;
+    let mut needed = vec![
+        ("index".to_string(), question.id.clone()),
+        ("question".into(), read.texts[index].clone()),
+        ("answer".into(), question.truth.clone()),
+    ];
+    if let Rule::Choice(options) = &question.rule {
+        let known = options.iter().enumerate().filter(|(_, option)| !option.is_empty());
+        needed.extend(known.map(|(place, option)| (letter(place).to_string(), option.clone())));
+    }
+    for (name, value) in needed {
+        if !columns.iter().any(|(other, _)| *other == name) {
+            columns.push((name, value));
+        }
+    }
+    Ok(columns)
+}
+
+/// A field as pandas quotes it.
+fn quoted(text: &str) -> String {
+    match text.contains(['\t', '\n', '\r', '"']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.into(),
+    }
+}
+
+fn numbered(path: &Path, sample: usize, n: usize) -> PathBuf {
+    if n == 1 {
+        return path.to_path_buf();
+    }
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{stem}_{sample}.tsv"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_quoted_where_they_must_be() {
+        let cases = [("a", "a"), ("a\tb", "\"a\tb\""), ("say \"x\"", "\"say \"\"x\"\"\"")];
+        for (text, expected) in cases {
+            assert_eq!(quoted(text), expected);
+        }
+        assert_eq!(numbered(Path::new("a/b.tsv"), 2, 8), Path::new("a/b_2.tsv"));
+        assert_eq!(numbered(Path::new("a/b.tsv"), 0, 1), Path::new("a/b.tsv"));
+    }
+}

@@ -1,0 +1,243 @@
+//! `cppo eval`
+
+mod compare;
+mod export;
+mod questions;
+mod report;
+mod table;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand};
+use cppo::reward::Grader;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use trainer::collective::Single;
+use trainer::evaluate::{Responses, Results, Settings, Timing, evaluate};
+use trainer::hooks::Hooks;
+
+use crate::args::ModelArgs;
+use crate::failure::Failure;
+use crate::infer::print;
+use crate::interrupt::on_interrupt;
+use crate::pretrained;
+use questions::{QuestionArgs, Read};
+
+/// Arguments of `cppo eval`.
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Eval {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Say whether two models differ on the same questions: two folders of `cppo eval --out`
+    Compare(compare::Compare),
+}
+
+#[derive(Args)]
+struct Arguments {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    questions: QuestionArgs,
+    /// Responses to each question
+    #[arg(long, default_value_t = 8, value_parser = positive)]
+    n: usize,
+    /// 0 takes the likeliest token; default 0 for one response and 1 for several
+    #[arg(long)]
+    temperature: Option<f64>,
+    /// Draw among the k likeliest tokens
+    #[arg(long)]
+    top_k: Option<usize>,
+    /// Draw among the likeliest tokens that reach this probability
+    #[arg(long, default_value_t = 1.0)]
+    top_p: f64,
+    /// Leave out tokens less likely than this share of the likeliest
+    #[arg(long, default_value_t = 0.0)]
+    min_p: f64,
+    /// Make tokens that already occurred less likely
+    #[arg(long, default_value_t = 1.0)]
+    repetition_penalty: f64,
+    /// Longest response, in tokens
+    #[arg(long, default_value_t = 1024, value_parser = positive)]
+    max_new_tokens: usize,
+    /// Seed of the draws and of the intervals
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Who judges free answers: exact, by meaning, or mathruler, as training does
+    #[arg(long, default_value = "exact")]
+    grader: Grader,
+    /// Ask the questions as they stand, without CPPO's instruction to think first
+    #[arg(long)]
+    plain: bool,
+    /// Responses decoded together; changes the speed only
+    #[arg(long, default_value_t = 64, value_parser = positive)]
+    batch: usize,
+    /// Folder for responses, results and a report; the same command goes on where it stopped
+    #[arg(long, short)]
+    out: Option<PathBuf>,
+    /// Also write the responses as VLMEvalKit does, for a judge elsewhere; several responses go to
+    /// FILE_0.tsv, FILE_1.tsv, …
+    #[arg(long, value_name = "FILE.tsv")]
+    export_vlmevalkit: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// No progress
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("must be a whole number, 1 or more".into()),
+        Ok(number) => Ok(number),
+    }
+}
+
+impl Eval {
+    pub fn run(&self) -> Result<(), Failure> {
+        match &self.command {
+            Some(Command::Compare(command)) => command.run(),
+            None => self.arguments.run(),
+        }
+    }
+}
+
+impl Arguments {
+    fn run(&self) -> Result<(), Failure> {
+        let show = !self.quiet && std::io::stderr().is_terminal();
+        let read = self.questions.read()?;
+        let settings = self.settings(&read, show)?;
+        settings.sampling().validate().map_err(Failure::usage)?;
+        let mut responses = match &self.out {
+            Some(folder) => Responses::open(folder, &settings)?,
+            None => Responses::default(),
+        };
+        let count = read.judged.len();
+        let before = (0..count).filter(|&index| responses.has(index, self.n)).count();
+        let mut timing = Timing::default();
+        if before < count {
+            let (policy, device) = pretrained::load(&self.model, show)?;
+            let stop = on_interrupt("stopping; once more stops at once");
+            let bar = progress_bar(show, before);
+            let mut done = before;
+            let mut on_progress = |_: &str, answered: usize, total: usize| {
+                done = answered;
+                bar.set_length(total as u64);
+                bar.set_position(answered as u64);
+            };
+            let mut hooks = Hooks {
+                on_progress: &mut on_progress,
+                on_step: &mut |_, _| {},
+                stop: &stop,
+                read_step: device.read_step(),
+                ranks: &Single,
+            };
+            let started = Instant::now();
+            let Read { questions, judged, .. } = &read;
+            let evaluated = evaluate(
+                &policy,
+                questions,
+                judged,
+                &settings,
+                self.batch,
+                &mut responses,
+                &mut hooks,
+            );
+            bar.finish_and_clear();
+            if !evaluated? {
+                let rest = match self.out {
+                    Some(_) => "the same command goes on",
+                    None => "nothing is kept; name a folder with --out",
+                };
+                let message = format!("stopped after {done} of {count} questions; {rest}");
+                return Err(Failure { message, code: 130 });
+            }
+            timing.seconds = started.elapsed().as_secs_f64();
+            timing.questions_per_second = (count - before) as f64 / timing.seconds;
+        }
+        let results = Results::new(
+            settings,
+            read.questions.benchmark,
+            &read.judged,
+            &read.texts,
+            &responses,
+            timing,
+        );
+        if let Some(path) = &self.export_vlmevalkit {
+            export::write(path, &read, &responses, self.n)?;
+        }
+        if let Some(folder) = &self.out {
+            results.save(folder)?;
+            write(&folder.join("results.md"), table::markdown(&results).as_bytes())?;
+            report::write(&folder.join("report.html"), &results, &read, &responses)?;
+        }
+        print(&match self.json {
+            true => {
+                let Results { settings, report, timing, .. } = &results;
+                format!("{}\n", json!({"settings": settings, "report": report, "timing": timing}))
+            }
+            false => table::terminal(&results, self.out.as_deref()),
+        });
+        Ok(())
+    }
+
+    fn settings(&self, read: &Read, show: bool) -> Result<Settings, Failure> {
+        let name = self.model.model.as_deref().unwrap_or("");
+        let files = pretrained::files(name, show)?;
+        Ok(Settings {
+            model: if name.is_empty() { "demo".into() } else { name.into() },
+            weights: files.fingerprint()?,
+            dtype: format!("{:?}", self.model.dtype).to_lowercase(),
+            benchmark: read.questions.benchmark.name.into(),
+            data: self.questions.data.clone(),
+            questions: read.judged.len(),
+            questions_crc32c: read.checksum,
+            n: self.n,
+            temperature: self.temperature.unwrap_or(if self.n > 1 { 1.0 } else { 0.0 }),
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            max_new_tokens: self.max_new_tokens,
+            seed: self.seed,
+            grader: self.grader,
+            // The demo model thinks without being told to.
+            instruction: !self.plain && self.model.model.is_some(),
+        })
+    }
+}
+
+/// Questions answered, with the time that the others will take.
+fn progress_bar(shown: bool, before: usize) -> ProgressBar {
+    if !shown {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(0).with_position(before as u64);
+    let template = "{wide_bar} {pos}/{len} questions, {per_sec}, eta {eta}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.reset_eta();
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// Writes a file under a temporary name and renames it.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let write = || {
+        let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+        std::fs::write(file.path(), bytes)?;
+        file.persist(path).map_err(|error| error.error)
+    };
+    write().map(|_| ()).map_err(crate::failure::about(path.display()))
+}

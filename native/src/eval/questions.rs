@@ -1,0 +1,87 @@
+//! Which questions are asked.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use evaluation::Question;
+use evaluation::benchmark::{Benchmark, find};
+use trainer::benchmark::Questions;
+use trainer::config::load;
+use trainer::data::Mapping;
+
+use crate::failure::Failure;
+
+/// Test pictures of the gym, unless `--limit` says otherwise.
+const GYM_QUESTIONS: usize = 512;
+
+#[derive(Args)]
+pub struct QuestionArgs {
+    /// mathvista, mathverse, mathvision, wemath, logicvista, dynamath, mmmu-pro, geometry3k or gym
+    #[arg(long)]
+    benchmark: Option<String>,
+    /// Its files: the hub's parquet or VLMEvalKit's .tsv; without --benchmark any data set that
+    /// `cppo train` reads; default the perception gym's test pictures
+    #[arg(long, value_name = "FILE")]
+    pub data: Vec<PathBuf>,
+    /// Names of columns: prompt_key, image_key or answer_key, as in answer_key=solution
+    #[arg(long, value_name = "KEY=COLUMN")]
+    mapping: Vec<String>,
+    /// Where relative paths of pictures begin; default at the file
+    #[arg(long, value_name = "FOLDER")]
+    image_dir: Option<PathBuf>,
+    /// Ask the first so many questions only
+    #[arg(long)]
+    limit: Option<usize>,
+}
+
+/// The questions, read once without their pictures.
+pub struct Read {
+    pub questions: Questions,
+    pub judged: Vec<Question>,
+    pub texts: Vec<String>,
+    pub checksum: u32,
+}
+
+impl QuestionArgs {
+    /// Reads every question, so that a damaged one is found before the model starts.
+    pub fn read(&self) -> Result<Read, Failure> {
+        let mut questions = self.open()?;
+        if let Some(limit) = self.limit {
+            questions.truncate(limit);
+        }
+        if questions.is_empty() {
+            return Err(Failure::usage("there are no questions; check --data and --limit"));
+        }
+        let (mut judged, mut texts) = (Vec::new(), Vec::new());
+        for index in 0..questions.len() {
+            let item = questions.get(index)?;
+            texts.push(item.text());
+            judged.push(item.question);
+        }
+        let checksum = trainer::benchmark::checksum(&judged, &texts);
+        Ok(Read { questions, judged, texts, checksum })
+    }
+
+    fn open(&self) -> Result<Questions, Failure> {
+        let benchmark = self.benchmark.as_deref().map(find).transpose().map_err(Failure::usage)?;
+        let mapping: Mapping = load(None, None, &self.mapping).map_err(Failure::usage)?;
+        let gym = |benchmark: &'static Benchmark| {
+            Questions::gym(benchmark, self.limit.unwrap_or(GYM_QUESTIONS))
+        };
+        match (benchmark, self.data.is_empty()) {
+            (Some(benchmark), true) if benchmark.name == "gym" => Ok(gym(benchmark)),
+            (None, true) => Ok(gym(find("gym").map_err(Failure::usage)?)),
+            (Some(benchmark), true) => Err(Failure::usage(format!(
+                "{} is read from files: name them with --data, the hub's parquet or VLMEvalKit's .tsv",
+                benchmark.name
+            ))),
+            (Some(benchmark), false) if benchmark.name == "gym" => Err(Failure::usage(
+                "the gym is drawn, not read: leave out --data, or leave out --benchmark",
+            )),
+            (benchmark, false) => {
+                let paths: Vec<&Path> = self.data.iter().map(PathBuf::as_path).collect();
+                Ok(Questions::open(benchmark, &paths, &mapping, self.image_dir.as_deref())?)
+            }
+        }
+    }
+}
