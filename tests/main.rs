@@ -8,6 +8,7 @@ mod export;
 mod extra;
 mod gradient;
 mod hub;
+mod large;
 mod loader;
 mod objective;
 mod parity;
