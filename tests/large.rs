@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use image::RgbImage;
 use processor::Message;
@@ -53,7 +54,7 @@ fn inspected(path: &Path) -> (f64, u64) {
     let (process, mut highest) = (child.id().to_string(), 0.0);
     while child.try_wait().unwrap().is_none() {
         highest = peak(&process).unwrap_or(highest);
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
     }
     let mut text = String::new();
     child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
@@ -62,17 +63,19 @@ fn inspected(path: &Path) -> (f64, u64) {
     (highest, found["rows"].as_u64().unwrap())
 }
 
-/// Peak memory in MB of this process while a loader hands out so many rows in random order.
-fn loaded(path: &Path, rows: usize) -> f64 {
+/// Peak memory in MB of this process while a loader hands out so many rows in random order, and
+/// how many a second.
+fn loaded(path: &Path, rows: usize) -> (f64, f64) {
     let dataset = Dataset::open(path, &Mapping::default(), None).unwrap();
     let mut loader = Loader::new(Source::Files(Box::new(dataset)), &DataConfig::default());
     let processor = Arc::new(processor());
     // Forgets the peak until now.
     std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    let started = Instant::now();
     for _ in 0..rows / 8 {
         assert_eq!(loader.next(8, &processor).unwrap().len(), 8);
     }
-    peak("self").unwrap()
+    (peak("self").unwrap(), rows as f64 / started.elapsed().as_secs_f64())
 }
 
 /// `CPPO_LARGE_MB` is the size of each file, 5000 by default.
@@ -108,9 +111,10 @@ fn a_large_data_set_is_read_in_the_memory_of_a_small_one() {
             let bytes = std::fs::metadata(&path).unwrap().len();
             let (in_order, found) = inspected(&path);
             assert_eq!(found, rows);
-            let shuffled = loaded(&path, 400);
+            let (shuffled, rate) = loaded(&path, 400);
             println!(
-                "{name}: {:.2} GB, {rows} rows: {in_order:.0} MB in order, {shuffled:.0} MB shuffled",
+                "{name}: {:.2} GB, {rows} rows: {in_order:.0} MB in order, {shuffled:.0} MB and \
+                 {rate:.0} rows/s shuffled",
                 bytes as f64 / 1e9
             );
             std::fs::remove_file(&path).unwrap();
