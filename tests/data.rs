@@ -14,13 +14,13 @@ fn run(arguments: &[&str]) -> Output {
     cppo(arguments).output().unwrap()
 }
 
-fn succeeds(arguments: &[&str]) -> String {
+pub fn succeeds(arguments: &[&str]) -> String {
     let output = run(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn fails(arguments: &[&str], code: i32, expected: &str) {
+pub fn fails(arguments: &[&str], code: i32, expected: &str) {
     let output = run(arguments);
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
@@ -28,20 +28,20 @@ fn fails(arguments: &[&str], code: i32, expected: &str) {
     assert!(!message.contains("panicked"), "{message}");
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn inspect(path: &Path, arguments: &[&str]) -> Value {
+pub fn inspect(path: &Path, arguments: &[&str]) -> Value {
     let all = [&["data", "inspect", text(path), "--json"], arguments].concat();
     serde_json::from_str(&succeeds(&all)).unwrap()
 }
 
-fn generate(out: &Path, arguments: &[&str]) {
+pub fn generate(out: &Path, arguments: &[&str]) {
     succeeds(&[&["data", "generate", "--out", text(out), "--quiet"], arguments].concat());
 }
 
-fn samples(path: &Path) -> Vec<Sample> {
+pub fn samples(path: &Path) -> Vec<Sample> {
     let dataset = Dataset::open(path, &Mapping::default(), None).unwrap();
     (0..dataset.len()).map(|row| dataset.get(row).unwrap()).collect()
 }
@@ -172,113 +172,6 @@ fn options_of_generate_reach_the_file() {
     assert!(tokens(&found) > 30);
 }
 
-/// What all layouts hold of a sample.
-fn told(sample: &Sample) -> (Vec<processor::Message>, Vec<Vec<u8>>, String) {
-    let pictures = sample.images.iter().map(|picture| picture.decode().unwrap().into_raw());
-    (sample.prompt.clone(), pictures.collect(), sample.answer.clone())
-}
-
-#[test]
-fn a_data_set_goes_through_every_layout_and_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let written = folder.join("written.jsonl");
-    generate(&written, &["--split", "train", "--items", "7", "--images", "beside"]);
-    let at = |name: &str| folder.join(name);
-    let convert = |from: &Path, to: &str| {
-        succeeds(&["data", "convert", text(from), text(&at(to)), "--images", "beside"]);
-        let lines = std::fs::read_to_string(at(to)).unwrap_or_default();
-        lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
-    };
-    let write = |name: &str, rows: Vec<Value>| {
-        let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
-        std::fs::write(at(name), lines.join("\n")).unwrap();
-        at(name)
-    };
-    let question = |row: &Value| row["prompt"][0]["content"].clone();
-    let truth = |row: &Value| row["reward_model"]["ground_truth"].as_str().unwrap().to_string();
-
-    convert(&written, "verl.parquet");
-    let verl = convert(&at("verl.parquet"), "verl.jsonl");
-    let easy = |row: &Value| json!({"problem": question(row), "images": row["images"], "answer": truth(row)});
-    let easy = write("easy.jsonl", verl.iter().map(easy).collect());
-    convert(&easy, "easy.parquet");
-    let rows = convert(&at("easy.parquet"), "from_easy.jsonl");
-    let virl = |row: &Value| {
-        let answer = format!("\\boxed{{{}}}", truth(row));
-        json!({"question": question(row), "image": row["images"], "answer": answer, "qid": "1"})
-    };
-    let virl = write("virl.jsonl", rows.iter().map(virl).collect());
-    convert(&virl, "virl.parquet");
-    convert(&at("virl.parquet"), "back.jsonl");
-
-    let expected: Vec<_> = samples(&written).iter().map(told).collect();
-    assert_eq!(expected.len(), 7);
-    for name in
-        ["verl.parquet", "easy.jsonl", "easy.parquet", "virl.jsonl", "virl.parquet", "back.jsonl"]
-    {
-        let found: Vec<_> = samples(&at(name)).iter().map(told).collect();
-        assert!(found == expected, "{name}");
-    }
-    assert_eq!(samples(&at("verl.parquet"))[0].source, samples(&written)[0].source);
-}
-
-#[test]
-fn a_row_that_says_too_little_or_too_much_is_named_with_its_column() {
-    let folder = tempfile::tempdir().unwrap();
-    let png = std::fs::read(reference().join("image1.png")).unwrap();
-    std::fs::write(folder.path().join("a.png"), png).unwrap();
-    let good = json!({"problem": "q", "images": ["a.png"], "answer": "4"});
-    let cases = [
-        ("answer", json!(["4", "5"]), "column answer: a list, not a string or number"),
-        ("answer", json!({"a": 4}), "column answer: an object, not a string or number"),
-        ("answer", json!(""), "column answer: empty"),
-        ("answer", json!("\\boxed{}"), "column answer: empty"),
-        ("problem", json!(7), "column problem: a number or boolean, not a string"),
-        ("problem", json!(""), ""),
-        ("problem", json!("<image> <image>"), "2 <image> placeholders for 1 images"),
-        ("images", json!([7]), "column images: image 1: a number or boolean"),
-        ("images", json!(["b.png"]), "column images: "),
-        ("images", json!([[]]), "column images: image 1: a list"),
-        ("images", json!("iVBORw0KGgo="), "image 1: "),
-        ("images", json!([]), ""),
-    ];
-    for (key, value, expected) in cases {
-        let mut row = good.clone();
-        row[key] = value;
-        let path = folder.path().join("rows.jsonl");
-        std::fs::write(&path, format!("{good}\n{row}\n")).unwrap();
-        let found = inspect(&path, &[]);
-        let reasons = found["unusable"]["reasons"].to_string();
-        assert_eq!(found["unusable"]["rows"], u64::from(!expected.is_empty()), "{row}: {reasons}");
-        if !expected.is_empty() {
-            let out = folder.path().join("out.parquet");
-            let convert = ["data", "convert", text(&path), text(&out)];
-            fails(&convert, 1, expected);
-            fails(&convert, 1, "rows.jsonl, line 2: ");
-        }
-    }
-
-    // A page of a parquet file is broken; rows of other row groups are still read.
-    let whole = folder.path().join("whole.parquet");
-    generate(&whole, &["--split", "train", "--items", "1100"]);
-    let bytes = std::fs::read(&whole).unwrap();
-    let broken = folder.path().join("broken.parquet");
-    let mut damaged = bytes.clone();
-    damaged[2000..2100].fill(0xff);
-    std::fs::write(&broken, damaged).unwrap();
-    let found = inspect(&broken, &[]);
-    assert_eq!(found["rows"], 1100);
-    assert!((1..1100).contains(&found["unusable"]["rows"].as_u64().unwrap()), "{found}");
-    fails(
-        &["data", "convert", text(&broken), text(&folder.path().join("out.parquet"))],
-        1,
-        "fetch the file again",
-    );
-    std::fs::write(&broken, &bytes[..bytes.len() - 1]).unwrap();
-    fails(&["data", "inspect", text(&broken)], 1, "not a whole parquet file");
-}
-
 /// A data set of another layout with bad rows, beside a picture and half of one.
 fn mixed(folder: &Path) -> PathBuf {
     let png = std::fs::read(reference().join("image1.png")).unwrap();
@@ -338,6 +231,29 @@ fn rows_that_cannot_be_read_are_named_or_counted() {
     let elsewhere = ["--skip-bad", "--image-dir", text(&empty)];
     fails(&[&convert[..], &elsewhere].concat(), 1, "no row can be read");
     assert_eq!(samples(&out).len(), 2, "the old file stays");
+}
+
+#[test]
+fn a_page_shows_rows_with_their_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = mixed(folder.path());
+    let row = json!({
+        "ask": "<script>alert(1)</script> Which?", "pic": "whole.png", "truth": {"text": "a & b"}
+    });
+    std::fs::write(&input, std::fs::read_to_string(&input).unwrap() + &row.to_string()).unwrap();
+    let page = folder.path().join("page.html");
+    let inspect = [&["data", "inspect", text(&input), "--html", text(&page)], &KEYS[..]].concat();
+    succeeds(&inspect);
+    let html = std::fs::read_to_string(&page).unwrap();
+    for expected in ["a &amp; b", "&lt;script&gt;", "row 7", "1 × not JSON", "answer = truth.text"]
+    {
+        assert!(html.contains(expected), "{expected} not in {html}");
+    }
+    assert!(!html.contains("<script>"));
+    assert_eq!(html.matches("src=\"data:image/png;base64,iVBOR").count(), 3);
+    let nowhere = folder.path().join("none/page.html");
+    let inspect = ["data", "inspect", text(&input), "--html", text(&nowhere)];
+    fails(&[&inspect[..], &KEYS[..]].concat(), 1, "page.html: ");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod extra;
 mod gradient;
 mod hub;
 mod large;
+mod layouts;
 mod loader;
 mod objective;
 mod parity;
