@@ -14,13 +14,13 @@ fn run(arguments: &[&str]) -> Output {
     cppo(arguments).output().unwrap()
 }
 
-fn succeeds(arguments: &[&str]) -> String {
+pub fn succeeds(arguments: &[&str]) -> String {
     let output = run(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn fails(arguments: &[&str], code: i32, expected: &str) {
+pub fn fails(arguments: &[&str], code: i32, expected: &str) {
     let output = run(arguments);
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
@@ -28,20 +28,20 @@ fn fails(arguments: &[&str], code: i32, expected: &str) {
     assert!(!message.contains("panicked"), "{message}");
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn inspect(path: &Path, arguments: &[&str]) -> Value {
+pub fn inspect(path: &Path, arguments: &[&str]) -> Value {
     let all = [&["data", "inspect", text(path), "--json"], arguments].concat();
     serde_json::from_str(&succeeds(&all)).unwrap()
 }
 
-fn generate(out: &Path, arguments: &[&str]) {
+pub fn generate(out: &Path, arguments: &[&str]) {
     succeeds(&[&["data", "generate", "--out", text(out), "--quiet"], arguments].concat());
 }
 
-fn samples(path: &Path) -> Vec<Sample> {
+pub fn samples(path: &Path) -> Vec<Sample> {
     let dataset = Dataset::open(path, &Mapping::default(), None).unwrap();
     (0..dataset.len()).map(|row| dataset.get(row).unwrap()).collect()
 }
@@ -234,6 +234,29 @@ fn rows_that_cannot_be_read_are_named_or_counted() {
 }
 
 #[test]
+fn a_page_shows_rows_with_their_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = mixed(folder.path());
+    let row = json!({
+        "ask": "<script>alert(1)</script> Which?", "pic": "whole.png", "truth": {"text": "a & b"}
+    });
+    std::fs::write(&input, std::fs::read_to_string(&input).unwrap() + &row.to_string()).unwrap();
+    let page = folder.path().join("page.html");
+    let inspect = [&["data", "inspect", text(&input), "--html", text(&page)], &KEYS[..]].concat();
+    succeeds(&inspect);
+    let html = std::fs::read_to_string(&page).unwrap();
+    for expected in ["a &amp; b", "&lt;script&gt;", "row 7", "1 × not JSON", "answer = truth.text"]
+    {
+        assert!(html.contains(expected), "{expected} not in {html}");
+    }
+    assert!(!html.contains("<script>"));
+    assert_eq!(html.matches("src=\"data:image/png;base64,iVBOR").count(), 3);
+    let nowhere = folder.path().join("none/page.html");
+    let inspect = ["data", "inspect", text(&input), "--html", text(&nowhere)];
+    fails(&[&inspect[..], &KEYS[..]].concat(), 1, "page.html: ");
+}
+
+#[test]
 fn a_sheet_shows_every_perturbation() {
     let folder = tempfile::tempdir().unwrap();
     let (picture, out) = (reference().join("image1.png"), folder.path().join("sheet.png"));
@@ -276,4 +299,46 @@ fn wrong_usage_is_said_with_exit_code_2() {
         fails(arguments, 2, expected);
     }
     fails(&["data", "inspect", "no/such.parquet"], 1, "no/such.parquet");
+}
+
+#[test]
+fn rows_with_several_pictures_and_with_none_train() {
+    let folder = tempfile::tempdir().unwrap();
+    let gym = folder.path().join("gym.jsonl");
+    generate(&gym, &["--split", "train", "--items", "6", "--images", "beside"]);
+    let images: Vec<Value> = std::fs::read_to_string(&gym)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["images"][0].clone())
+        .collect();
+    let rows = [
+        json!({"problem": "How many red shapes?", "images": [images[0]], "answer": "1"}),
+        json!({"problem": "How many?", "images": [images[1], images[2]], "answer": "2"}),
+        json!({"problem": "one plus one", "images": [], "answer": "2"}),
+        json!({"problem": "a <image> b <image> c <image>", "images": images[3..6], "answer": "3"}),
+    ];
+    let mixed = folder.path().join("mixed.jsonl");
+    std::fs::write(&mixed, rows.map(|row| row.to_string()).join("\n")).unwrap();
+    assert_eq!(inspect(&mixed, &[])["images_per_row"], json!({"min": 0, "median": 1, "max": 3}));
+    for (command, more) in [
+        ("train", &["rollout.n=3", "rollout.max_response_tokens=8", "algorithm.cpl.gate=none"][..]),
+        ("train", &["rollout.n=2", "rollout.max_response_tokens=8", "trainer.recompute=true"][..]),
+    ] {
+        let run_dir = folder.path().join(more[0].replace('.', "_"));
+        let keys = [
+            format!("trainer.run_dir={}", text(&run_dir)),
+            format!("data.train={}", text(&mixed)),
+            "data.max_prompt_tokens=512".into(),
+            "trainer.total_steps=2".into(),
+            "algorithm.pg_coef=1.0".into(),
+        ];
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        succeeds(&[&[command], &keys[..], &SMALL[..], more].concat());
+        let lines = metrics(&run_dir);
+        assert_eq!(lines.len(), 2);
+        for line in lines {
+            assert_eq!(line["data/skipped"], 0.0);
+            assert!(line["actor/grad_norm"].as_f64().is_some_and(f64::is_finite), "{line}");
+        }
+    }
 }

@@ -1,14 +1,29 @@
-//! Downloading a model, from a small server on this machine that speaks the hub's protocol.
+//! Downloading models and data sets, from a small server on this machine that speaks the hub's
+//! protocol.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::commands::cppo;
 use crate::reference::folder;
 
-/// Serves the reference model as `some/model`, and keeps the lines and headers it was asked; where
+/// The files of the data set `some/data`: a name in the repository, and one in this one.
+const DATA: [(&str, &str); 5] = [
+    ("README.md", "README.md"),
+    ("data/train-00000-of-00001.parquet", "geometry3k.parquet"),
+    ("data/test-00000-of-00001.parquet", "verl.parquet"),
+    ("dataset_infos.json", "README.md"),
+    ("../../train-00000-of-00001.parquet", "geometry3k.parquet"),
+];
+
+fn data_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/trainer/tests/data").join(name)
+}
+
+/// Serves the reference model as `some/model` and data as `some/data`, and keeps the lines and headers it was asked; where
 /// asked to, the first connection for the weights breaks in the middle.
 fn serve(breaks: bool) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -47,8 +62,11 @@ fn answer(mut stream: TcpStream, log: &Mutex<Vec<String>>, breaks: &AtomicBool) 
             .map(|entry| serde_json::json!({"rfilename": entry.file_name().to_str()}))
             .collect();
         body = serde_json::json!({"sha": "0123abcd", "siblings": siblings}).to_string().into();
-    } else if let Some(name) = path.strip_prefix("/some/model/resolve/main/") {
-        match std::fs::read(folder().join("model").join(name)) {
+    } else if path.starts_with("/api/datasets/some/data") {
+        let siblings = DATA.map(|(name, _)| serde_json::json!({"rfilename": name}));
+        body = serde_json::json!({"sha": "4567efab", "siblings": siblings}).to_string().into();
+    } else if let Some((file, name)) = file(&path) {
+        match std::fs::read(file) {
             Ok(bytes) => body = bytes,
             Err(_) => status = "404 Not Found",
         }
@@ -83,6 +101,16 @@ fn answer(mut stream: TcpStream, log: &Mutex<Vec<String>>, breaks: &AtomicBool) 
     }
     stream.write_all(&body).ok()?;
     stream.flush().ok()
+}
+
+/// The file that an address means, and its name in its repository.
+fn file(path: &str) -> Option<(PathBuf, &str)> {
+    if let Some(name) = path.strip_prefix("/some/model/resolve/main/") {
+        return Some((folder().join("model").join(name), name));
+    }
+    let name = path.strip_prefix("/datasets/some/data/resolve/main/")?;
+    let (_, stored) = DATA.into_iter().find(|(other, _)| *other == name)?;
+    Some((data_file(stored), name))
 }
 
 #[test]
@@ -137,4 +165,67 @@ fn a_download_that_breaks_goes_on_where_it_stopped() {
         })
         .collect();
     assert!(starts.iter().any(|&start| start > 0 && start <= size / 2), "{starts:?}");
+}
+
+#[test]
+fn a_split_of_a_data_set_is_downloaded_once_and_read_as_from_disk() {
+    let (endpoint, asked) = serve(false);
+    let (cache, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let run = |arguments: &[&str]| {
+        cppo(arguments)
+            .current_dir(work.path())
+            .env("HF_ENDPOINT", &endpoint)
+            .env("HF_HOME", cache.path())
+            .output()
+            .unwrap()
+    };
+    let inspect = |name: &str| {
+        let output = run(&["data", "inspect", name, "--json"]);
+        let message = String::from_utf8_lossy(&output.stderr).to_string();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).map_err(|_| message)
+    };
+    let local = |name: &str| {
+        let path = data_file(name);
+        let samples = inspect(path.to_str().unwrap()).unwrap()["samples"].clone();
+        assert!(samples.as_array().is_some_and(|samples| !samples.is_empty()), "{name}");
+        samples
+    };
+    assert_eq!(inspect("some/data").unwrap()["samples"], local("geometry3k.parquet"));
+    assert_eq!(inspect("some/data@test").unwrap()["samples"], local("verl.parquet"));
+    assert_eq!(inspect("some/data/data@train").unwrap()["layout"]["prompt"], "problem");
+    asked.lock().unwrap().clear();
+    inspect("some/data@train").unwrap();
+    let again = asked.lock().unwrap().clone();
+    assert!(again.iter().all(|line| !line.contains(".parquet")), "{again:?}");
+
+    let error = inspect("some/data@dev").unwrap_err();
+    assert!(error.contains("some/data@dev: has no split dev; it has test, train"), "{error}");
+    let error = inspect("some/other").unwrap_err();
+    assert!(error.contains("some/other: there is no such file or folder here"), "{error}");
+    assert!(error.contains("404"), "{error}");
+    let error = run(&["data", "inspect", "some/none.parquet"]);
+    assert!(String::from_utf8_lossy(&error.stderr).contains("No such file"), "{error:?}");
+
+    let out = run(&["data", "convert", "some/data@test", "out.jsonl"]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let trained = run(&[
+        "train",
+        "data.train=some/data@test",
+        "--device=cpu",
+        "trainer.total_steps=1",
+        "trainer.eval_every=0",
+        "trainer.batch_prompts=2",
+        "trainer.mini_batch_prompts=2",
+        "rollout.n=2",
+        "rollout.max_response_tokens=4",
+        "data.max_prompt_tokens=512",
+    ]);
+    assert!(trained.status.success(), "{}", String::from_utf8_lossy(&trained.stderr));
+
+    // What is on disk goes before.
+    std::fs::create_dir_all(work.path().join("some/data")).unwrap();
+    std::fs::copy(work.path().join("out.jsonl"), work.path().join("some/data/a.jsonl")).unwrap();
+    asked.lock().unwrap().clear();
+    assert_eq!(inspect("some/data").unwrap()["samples"], local("verl.parquet"));
+    assert_eq!(asked.lock().unwrap().len(), 0);
 }

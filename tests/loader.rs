@@ -108,7 +108,8 @@ fn a_step_waits_less_for_pictures_that_are_prepared_ahead() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data.jsonl");
     let lines = (0..48u32).map(|row| {
-        let noise = |x: u32, y: u32| (x * 31 ^ y * 17 ^ x * y).wrapping_mul(row + 7) as u8 / 4;
+        let noise =
+            |x: u32, y: u32| ((x * 31) ^ (y * 17) ^ (x * y)).wrapping_mul(row + 7) as u8 / 4;
         let picture =
             RgbImage::from_fn(1024, 1024, |x, y| Rgb([(x / 4) as u8, (y / 4) as u8, noise(x, y)]));
         picture.save(folder.path().join(format!("{row}.jpg"))).unwrap();

@@ -8,6 +8,8 @@ mod export;
 mod extra;
 mod gradient;
 mod hub;
+mod large;
+mod layouts;
 mod loader;
 #[cfg(feature = "mpi")]
 mod mpi;

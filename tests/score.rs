@@ -113,3 +113,36 @@ fn each_score_comes_before_the_next_line_is_asked_for() {
     drop(stdin);
     assert!(child.wait().unwrap().success());
 }
+
+#[cfg(unix)]
+#[test]
+fn a_program_adds_its_score_and_where_it_fails_is_named() {
+    let judge = |script: &str| json!(["sh", "-c", script]).to_string();
+    let answers = |reply: &str| {
+        let id = r#"id=${line#*\"id\":}; id=${id%%,*}"#;
+        judge(&format!("while IFS= read -r line; do {id}; echo '{reply}' | sed s/ID/$id/; done"))
+    };
+    let input = b"{\"response\": \"\\\\boxed{4}\", \"answer\": 4, \"prompt\": \"2+2?\"}\nbad\n\
+        {\"response\": \"5\", \"answer\": 4}\n";
+    let command = answers(r#"{"id": ID, "score": 0.25, "metrics": {"words": 3}}"#);
+    let output = score(&["--reward-program", &command], input);
+    let found = lines(&output);
+    let said = json!({"program": {"score": 0.25, "metrics": {"words": 3.0}}});
+    assert_eq!((&found[0]["programs"], &found[2]["programs"]), (&said, &said));
+    assert!((found[0]["score"].as_f64().unwrap() - 1.15).abs() < 1e-6);
+    assert_eq!((&found[2]["score"], &found[1]["line"]), (&json!(0.25), &json!(2)));
+
+    let fast = ["--reward-timeout", "0.2"];
+    let cases: [(&str, &[&str], i32, &str); 4] = [
+        (&judge("echo broken >&2; exit 4"), &[], 1, "ended (exit status: 4)"),
+        (&judge("cat > /dev/null"), &fast, 1, "left 1 responses without a score for 0.2 s"),
+        ("/nowhere/judge --fast", &[], 1, "cannot be started: /nowhere/judge"),
+        ("[1]", &[], 2, "--reward-program [1]: invalid type"),
+    ];
+    for (command, more, code, expected) in cases {
+        let output = score(&[&["--reward-program", command], more].concat(), input);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{message}");
+        assert!(message.contains(expected), "{message}");
+    }
+}

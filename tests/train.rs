@@ -100,6 +100,52 @@ fn a_run_that_is_killed_again_and_again_ends_as_the_unbroken_one() {
     assert!(leftovers.count() <= 3, "two checkpoints and the best one are kept");
 }
 
+/// A program whose score is the last digit of the length of what it is told, less the id.
+#[cfg(unix)]
+#[test]
+fn a_run_with_a_reward_program_goes_on_as_the_unbroken_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let judge = folder.path().join("judge.sh");
+    let script = r#"while IFS= read -r line; do
+        id=${line#*:}; id=${id%%,*}; rest=${line#*,}
+        echo "{\"id\": $id, \"score\": 0.$((${#rest} % 10)), \"metrics\": {\"bytes\": ${#rest}}}"
+    done"#;
+    std::fs::write(&judge, script).unwrap();
+    let program = |command: &str| {
+        format!(
+            "algorithm.reward.programs=[{{name: length, command: {command}, batch: 7, restarts: 1}}]"
+        )
+    };
+    let good = program(&format!("[sh, {}]", judge.display()));
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    finished(short(&whole, &[&good]));
+    finished(short(&broken, &[&good, "trainer.total_steps=2"]));
+    finished(short(&broken, &[&good, "data.workers=0", "data.prefetch=1"]));
+    assert_same_run(&broken, &whole);
+    for line in &metrics(&whole)[1..] {
+        let value = |name: &str| line[name].as_f64().unwrap();
+        let expected = 0.9 * value("reward/accuracy")
+            + 0.1 * value("reward/format")
+            + value("reward/length/mean");
+        assert!((value("critic/score/mean") - expected).abs() < 1e-5, "{line}");
+        assert!(value("reward/length/bytes/mean") > 50.0);
+    }
+    let rollouts = std::fs::read_to_string(whole.join("rollouts/step_1.jsonl")).unwrap();
+    let first: Value = serde_json::from_str(rollouts.lines().next().unwrap()).unwrap();
+    assert!(first["programs"]["length"]["score"].is_number(), "{first}");
+
+    let bad = program("[sh, -c, \"read -r line; echo out of luck >&2; exit 9\"]");
+    let output =
+        short(&folder.path().join("bad"), &[&bad, "trainer.eval_every=0"]).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr).to_string();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    for expected in
+        ["the reward program length", "restarted 1 times", "exit status: 9", "out of luck"]
+    {
+        assert!(message.contains(expected), "{expected}: {message}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupt_ends_the_run_with_a_checkpoint_from_which_it_goes_on() {

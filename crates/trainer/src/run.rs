@@ -267,7 +267,7 @@ fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> RunError {
 
 fn dump_lines(step: usize, group: &Group) -> impl Iterator<Item = Value> {
     group.responses.iter().map(move |response| {
-        json!({
+        let mut line = json!({
             "step": step,
             "index": group.example.index,
             "input": group.example.question,
@@ -277,10 +277,13 @@ fn dump_lines(step: usize, group: &Group) -> impl Iterator<Item = Value> {
             "score": response.reward.score,
             "acc": response.reward.accuracy,
             "format": response.reward.format,
-            "programs": response.reward.programs,
             "advantage": response.advantage,
             "tokens": response.ids.len(),
-        })
+        });
+        if !response.reward.programs.is_empty() {
+            line["programs"] = json!(response.reward.programs);
+        }
+        line
     })
 }
 
@@ -335,5 +338,8 @@ mod tests {
         for (now, expected) in cases {
             assert_eq!(changed_keys(before, now), expected);
         }
+        // Older runs do not know how examples are prepared.
+        let now = "data: {seed: 1, workers: 2, prefetch: 64}";
+        assert_eq!(changed_keys("data: {seed: 1}", now), Vec::<String>::new());
     }
 }

@@ -8,6 +8,7 @@ use trainer::config::DataConfig;
 use trainer::data::{DataError, Dataset, Example, ExampleError, Picture};
 
 use super::files::Reading;
+use super::page;
 use super::progress::Progress;
 use super::sheet;
 use super::survey::{Row, Survey};
@@ -29,6 +30,9 @@ pub struct Inspect {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Also write the rows shown, with their pictures, as a page
+    #[arg(long, value_name = "PAGE.html", conflicts_with = "perturbations")]
+    html: Option<PathBuf>,
     /// Count prompts in tokens of this model: a folder in Hugging Face layout or a hub id
     #[arg(long, short)]
     model: Option<String>,
@@ -75,6 +79,9 @@ impl Inspect {
             }
         }
         drop(progress);
+        if let Some(html) = &self.html {
+            page::write(html, &input.display().to_string(), &survey)?;
+        }
         print(&match self.json {
             true => format!("{}\n", survey.to_json()),
             false => survey.to_text(&input.display().to_string()),

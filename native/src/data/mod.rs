@@ -5,6 +5,7 @@ mod faults;
 mod files;
 mod generate;
 mod inspect;
+mod page;
 mod progress;
 mod sheet;
 mod survey;

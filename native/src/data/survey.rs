@@ -107,6 +107,11 @@ impl Survey {
         }
     }
 
+    /// The first rows that can be used.
+    pub fn shown(&self) -> &[Row] {
+        &self.shown
+    }
+
     pub fn to_json(&self) -> Value {
         let layout: BTreeMap<_, _> = self.layout.used.iter().cloned().collect();
         let samples: Vec<Value> = self

@@ -77,7 +77,8 @@ fn tooltip(token: &Value) -> String {
     )
 }
 
-fn data_uri(picture: &RgbImage) -> Result<String, Failure> {
+/// A picture as PNG for an address in a page.
+pub fn data_uri(picture: &RgbImage) -> Result<String, Failure> {
     let mut png = Cursor::new(Vec::new());
     picture.write_to(&mut png, ImageFormat::Png)?;
     Ok(format!("data:image/png;base64,{}", STANDARD.encode(png.into_inner())))

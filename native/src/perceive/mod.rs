@@ -1,6 +1,6 @@
 //! `cppo perceive`
 
-mod html;
+pub mod html;
 mod terminal;
 
 use std::io::IsTerminal;

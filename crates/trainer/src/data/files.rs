@@ -223,7 +223,8 @@ mod tests {
         let train = "data/train-00000-of-00002-9f0a.parquet data/train-00001-of-00002-9f0a.parquet";
         let two = ["b/train/0.jsonl", "a/train/0.jsonl", "a/test/0.jsonl", "notes.json"];
         let both = ["train.jsonl", "train.parquet", "test.jsonl"];
-        let cases: [(&str, &[&str], Option<&str>, Result<&str, &str>); 12] = [
+        type Case<'a> = (&'a str, &'a [&'a str], Option<&'a str>, Result<&'a str, &'a str>);
+        let cases: [Case; 12] = [
             ("o/n", &geometry, None, Ok(train)),
             ("o/n/data", &geometry, Some("train"), Ok(train)),
             ("o/n", &geometry, Some("validation"), Ok(geometry[3])),

@@ -21,8 +21,9 @@ use super::table::Wanted;
 /// Most rows decoded at once.
 const MAX_ROWS: usize = 1024;
 
-/// Bytes that rows decoded at once should not exceed, by the file's own account.
-const STRETCH_BYTES: u64 = 1 << 26;
+/// Bytes that rows decoded at once should not exceed, by the file's own account: training asks for
+/// one of them.
+const STRETCH_BYTES: u64 = 1 << 22;
 
 /// Bytes of decoded rows that are kept.
 const CACHE_BYTES: usize = 1 << 28;
