@@ -4,6 +4,8 @@ mod bad_data;
 mod cache;
 mod commands;
 mod data;
+mod eval;
+mod eval_files;
 mod export;
 mod extra;
 mod gradient;

@@ -118,7 +118,7 @@ impl Arguments {
         let settings = self.settings(&read, show)?;
         settings.sampling().validate().map_err(Failure::usage)?;
         let mut responses = match &self.out {
-            Some(folder) => Responses::open(folder, &settings)?,
+            Some(folder) => Responses::open(folder, &settings, &read.judged)?,
             None => Responses::default(),
         };
         let count = read.judged.len();

@@ -180,13 +180,14 @@ pub fn checksum(questions: &[Question], texts: &[String]) -> u32 {
 
 /// A question whose answer has any form.
 fn plain(index: usize, dimension: &str, sample: Sample) -> Item {
+    let name = sample.source.strip_prefix("gym/").unwrap_or(&sample.source);
     let question = Question {
         id: index.to_string(),
         truth: sample.answer.clone(),
         rule: Rule::Free,
         family: None,
         part: None,
-        groups: vec![(dimension.into(), sample.source.clone())],
+        groups: vec![(dimension.into(), name.into())],
     };
     Item { question, sample }
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use evaluation::Judgement;
+use evaluation::{Judgement, Question, judge};
 use serde::{Deserialize, Serialize};
 
 use super::{EvaluateError, Settings};
@@ -42,13 +42,18 @@ pub struct Responses {
 
 impl Responses {
     /// Opens or makes `folder` and takes up what was answered before with the same settings; a
-    /// last line that was cut off is removed.
+    /// last line that was cut off is removed. What was answered is judged again, since the text of
+    /// a response is what counts.
     ///
     /// # Errors
     ///
     /// When the folder cannot be written to, holds an evaluation with other settings, or a line
     /// that is no response.
-    pub fn open(folder: &Path, settings: &Settings) -> Result<Self, EvaluateError> {
+    pub fn open(
+        folder: &Path,
+        settings: &Settings,
+        questions: &[Question],
+    ) -> Result<Self, EvaluateError> {
         std::fs::create_dir_all(folder).map_err(EvaluateError::io(folder))?;
         settings.settle(folder)?;
         let path = folder.join("responses.jsonl");
@@ -65,7 +70,7 @@ impl Responses {
                 break;
             }
             number += 1;
-            let record = read_line(&line, settings).map_err(|message| {
+            let record = read_line(&line, settings, questions).map_err(|message| {
                 let message = format!(
                     "line {number} is no response of this evaluation: {message}; remove the line \
                      to have it answered again"
@@ -119,10 +124,12 @@ fn is_last(reader: &mut impl BufRead) -> bool {
     reader.fill_buf().is_ok_and(|rest| rest.is_empty())
 }
 
-fn read_line(line: &[u8], settings: &Settings) -> Result<Record, String> {
+fn read_line(line: &[u8], settings: &Settings, questions: &[Question]) -> Result<Record, String> {
     let record: Record = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-    match record.index < settings.questions && record.sample < settings.n {
-        true => Ok(record),
-        false => Err(format!("response {} to question {}", record.sample, record.index)),
-    }
+    let question = questions.get(record.index).filter(|question| question.id == record.id);
+    let Some(question) = question.filter(|_| record.sample < settings.n) else {
+        return Err(format!("response {} to question {}", record.sample, record.index));
+    };
+    let judgement = judge(&record.response, question, settings.grader);
+    Ok(Record { judgement, ..record })
 }
