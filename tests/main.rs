@@ -4,6 +4,7 @@ mod bad_data;
 mod cache;
 mod commands;
 mod data;
+mod encoded;
 mod export;
 mod extra;
 mod gradient;
