@@ -108,7 +108,8 @@ export class LocalBackend implements Backend {
     const lost = engine.lost?.();
     if (!lost) return;
     this.gone = lost.then((message) => {
-      const error = new CppoError("device-lost", message || "the GPU was taken away");
+      // Browsers tell it as a sentence; messages have no full stop.
+      const error = new CppoError("device-lost", message.replace(/\.$/, "") || "the GPU was taken away");
       this.terminate(error);
       throw error;
     });
