@@ -4,6 +4,7 @@ mod bad_data;
 mod cache;
 mod commands;
 mod data;
+mod encoded;
 mod eval;
 mod eval_files;
 mod export;

@@ -73,6 +73,7 @@ pub fn case(index: usize) -> Prompt {
         input_ids: ids(&case["input_ids"]),
         pixel_values: Arrays::open().floats(&format!("case{index}.pixel_values")).0,
         image_grid_thw: vec![[grid[0], grid[1], grid[2]].map(|side| side as usize)],
+        ..Default::default()
     }
 }
 

@@ -1,7 +1,7 @@
 /** The perception view: the answer's tokens by how much they need the picture. */
 
 import { CppoError, type Perceived, type PerceiveOptions, type Perturbation } from "cppo-web";
-import { toCsv, TokenEvent, TokenView, visible } from "cppo-web/view";
+import { passesText, toCsv, TokenEvent, TokenView, visible } from "cppo-web/view";
 import type { Turn } from "./conversation.js";
 import { byId, copyText, debounce, make, saveFile } from "./dom.js";
 import { HeatMap } from "./heat.js";
@@ -84,7 +84,13 @@ export class PerceptionPanel {
     byId("perception").setAttribute("aria-busy", "true");
     byId("perception-summary").textContent = "Looking again without the picture's information…";
     try {
-      const perceived = await turn.model.perceive({ ...this.request(turn), signal: run.signal });
+      const perceived = await turn.model.perceive({
+        ...this.request(turn),
+        onPass: (passes) => {
+          if (!run.signal.aborted) byId("perception-summary").textContent = passesText(passes);
+        },
+        signal: run.signal,
+      });
       if (run.signal.aborted) return;
       this.perceived = perceived;
       this.showPictures(turn, perceived);

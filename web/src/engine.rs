@@ -9,6 +9,7 @@ use std::rc::Rc;
 use cppo::perturbation::Perturbation;
 use generation::generate;
 use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
+use perceive::Passes;
 use qwen2_5_vl::weights::{Assembly, Shard};
 use serde::{Deserialize, Serialize};
 use serde_wasm_bindgen::{Serializer, from_value};
@@ -211,13 +212,14 @@ impl Engine {
         let pretrained = &loaded.pretrained;
         let request: Request = from_value(request).map_err(Failure::from)?;
         let pictures = pictures::decode_all(&images)?;
-        let Prepared { prompt, usage, options } = request
+        let Prepared { mut prompt, usage, options } = request
             .prepare(pretrained, &pictures, self.opened.read_step())
             .map_err(Failure::from)?;
         let tokenizer = &pretrained.processor.tokenizer;
         let mut streams: Vec<_> = (0..options.n).map(|_| tokenizer.decode_stream(true)).collect();
         let mut timing = Timing { load: loaded.load_s, ..Default::default() };
         let start = now();
+        pretrained.encode_images(&mut prompt, &pictures).map_err(Failure::of_generation)?;
         let mut failed = None;
         let completions = generate(&pretrained.model, &[prompt], &options, async |index, token| {
             if timing.first_token == 0.0 {
@@ -239,7 +241,7 @@ impl Engine {
             unless_aborted(signal.as_ref())
         })
         .await
-        .map_err(|error| Failure::from(session::SessionError::from(error)))?;
+        .map_err(Failure::of_generation)?;
         self.opened.check()?;
         if let Some(error) = failed {
             return Err(error);
@@ -253,17 +255,30 @@ impl Engine {
         to_js(&responses)
     }
 
-    /// Says which tokens of a response come from the pictures.
+    /// Says which tokens of a response come from the pictures; `on_pass` is called with the passes
+    /// over them that are done, and `signal` stops after the one at work.
     pub async fn perceive(
         &self,
         request: JsValue,
         images: Vec<Uint8Array>,
+        on_pass: Option<Function>,
         signal: Option<AbortSignal>,
     ) -> Result<JsValue, JsValue> {
         let loaded = self.loaded()?;
         let request: PerceiveRequest = from_value(request).map_err(Failure::from)?;
         let pictures = pictures::decode_all(&images)?;
-        let go_on = async || {
+        let mut told = None;
+        let mut failed = None;
+        let go_on = async |passes: Passes| {
+            if let Some(on_pass) = on_pass.as_ref().filter(|_| told != Some(passes)) {
+                told = Some(passes);
+                let Passes { done, total } = passes;
+                let called = on_pass.call2(&JsValue::NULL, &done.into(), &total.into());
+                if let Err(error) = called {
+                    failed = Some(error);
+                    return ControlFlow::Break(());
+                }
+            }
             self.turns.turn().await;
             unless_aborted(signal.as_ref())
         };
@@ -271,12 +286,12 @@ impl Engine {
         let perceived = loaded
             .pretrained
             .perceive(&request, &request.options(), &pictures, read_step, go_on)
-            .await
-            .map_err(Failure::from)?;
+            .await;
         self.opened.check()?;
-        if unless_aborted(signal.as_ref()).is_break() {
-            return Err(Failure::new("aborted", "stopped by the caller").into());
+        if let Some(error) = failed {
+            return Err(error);
         }
+        let perceived = perceived.map_err(Failure::from)?;
         let result = to_js(&loaded.pretrained.perceived(&perceived))?;
         let images = Object::new();
         for (name, pictures) in

@@ -1,5 +1,6 @@
 //! Errors as JavaScript sees them: `CppoError` with a `code` that programs can tell apart.
 
+use generation::GenerateError;
 use js_sys::{Error, Reflect};
 use perceive::PerceiveError;
 use processor::ProcessorError;
@@ -20,6 +21,10 @@ impl Failure {
 
     pub fn request(message: impl ToString) -> Self {
         Self::new("bad-request", message)
+    }
+
+    pub fn of_generation(error: impl Into<GenerateError>) -> Self {
+        SessionError::from(error.into()).into()
     }
 
     pub fn model(message: impl ToString) -> Self {
@@ -71,8 +76,9 @@ impl From<SessionError> for Failure {
         match error {
             SessionError::Processor(error)
             | SessionError::Perceive(PerceiveError::Processor(error)) => error.into(),
-            SessionError::Generate(generation::GenerateError::Device(_))
+            SessionError::Generate(GenerateError::Device(_))
             | SessionError::Perceive(PerceiveError::Device(_)) => Self::new("device-lost", error),
+            SessionError::Perceive(PerceiveError::Cancelled) => Self::new("aborted", error),
             error => Self::request(error),
         }
     }

@@ -101,12 +101,16 @@ export class Engine {
     });
   }
 
-  async perceive(request, images, signal) {
+  async perceive(request, images, onPass, signal) {
     return this.#alone(async () => {
       this.#check(request, images);
-      await pause();
-      fail("perceive", 0);
-      if (signal?.aborted) throw error("aborted", "stopped");
+      const total = 1 + 2 * (request.draws ?? 4);
+      for (let done = 0; done < total; done++) {
+        onPass?.(done, total);
+        await pause();
+        fail("perceive", done);
+        if (signal?.aborted) throw error("aborted", "stopped");
+      }
       const { response_ids: ids, response = settings.response } = request;
       const blank = request.cpl?.removing?.[0]?.kind === "blank";
       const tokens = wordsOf(response).slice(0, ids?.length).map((text, place) => {

@@ -68,7 +68,7 @@ impl Recording {
     ///
     /// # Errors
     ///
-    /// When a prompt does not fit the model or has no responses.
+    /// When a prompt does not fit the model, has no responses, or has its images encoded already.
     pub fn new(
         model: &Qwen2_5_VL,
         prompts: &[Prompt],
@@ -76,6 +76,9 @@ impl Recording {
         responses: &[Vec<u32>],
         options: RecordOptions,
     ) -> Result<Self, PromptError> {
+        if prompts.iter().any(|prompt| prompt.image_embeds.is_some()) {
+            return Err(PromptError::Encoded);
+        }
         let model = model.clone().fork(&model.device());
         let plain = model.valid();
         let sharing = Sharing::new(counts)?;

@@ -4,16 +4,19 @@
 //! Nothing blocks on the device, so this runs in a browser as well.
 
 mod agreement;
+mod scorer;
+
+use std::ops::ControlFlow;
 
 use burn::tensor::ExecutionError;
-use cppo::perturbation::{Perturbations, Seed, View};
+use cppo::perturbation::{Seed, View};
 use cppo::{CplConfig, perception};
-use generation::{Scores, top_scores};
 use image::RgbImage;
 use processor::{Processor, ProcessorError};
 use qwen2_5_vl::{Prompt, PromptError, Qwen2_5_VL};
 
 pub use agreement::{Agreement, agreement};
+use scorer::Scorer;
 
 /// What to look at and how.
 #[derive(Clone, Debug)]
@@ -45,6 +48,38 @@ impl Default for PerceiveOptions {
             removed: None,
             preserved: None,
         }
+    }
+}
+
+/// How many passes over the response are done, one for each set of pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Passes {
+    pub done: usize,
+    pub total: usize,
+}
+
+impl PerceiveOptions {
+    /// The passes that they ask for, before the first.
+    pub fn passes(&self) -> Passes {
+        let drawn = |given: &Option<_>| if given.is_some() { 1 } else { self.draws.max(1) };
+        Passes { done: 0, total: 1 + drawn(&self.preserved) + drawn(&self.removed) }
+    }
+
+    /// Sets of perturbed pictures: those given by the caller, or else drawn ones.
+    fn pictures(&self, view: View, pictures: &[RgbImage]) -> Vec<Vec<RgbImage>> {
+        let given = match view {
+            View::Preserving => &self.preserved,
+            View::Removing => &self.removed,
+        };
+        if let Some(pictures) = given {
+            return vec![pictures.clone()];
+        }
+        let perturbations = self.config.perturbations();
+        let seed = |draw| Seed { run: self.seed, step: draw, prompt: 0 };
+        (0..self.draws.max(1) as u64)
+            .map(|draw| perturbations.perturb(view, pictures, seed(draw)))
+            .collect()
     }
 }
 
@@ -103,6 +138,8 @@ pub enum PerceiveError {
     Device(ExecutionError),
     #[error("{0}")]
     Options(String),
+    #[error("stopped on request")]
+    Cancelled,
 }
 
 impl From<ExecutionError> for PerceiveError {
@@ -113,10 +150,13 @@ impl From<ExecutionError> for PerceiveError {
 
 /// Scores a response to a prompt about `pictures` with and without the pictures' information.
 ///
+/// `on_pass` is asked before each pass, and may stop everything. It may also wait, to let a
+/// browser's event loop turn; nothing blocks on the device.
+///
 /// # Errors
 ///
-/// When the perturbations are not valid, pictures given by the caller differ in number or size, or
-/// prompt and response do not fit the model.
+/// When the perturbations are not valid, pictures given by the caller differ in number or size,
+/// prompt and response do not fit the model, or `on_pass` stops.
 pub async fn perceive(
     model: &Qwen2_5_VL,
     processor: &Processor,
@@ -124,123 +164,60 @@ pub async fn perceive(
     pictures: &[RgbImage],
     response: &[u32],
     options: &PerceiveOptions,
+    on_pass: impl AsyncFnMut(Passes) -> ControlFlow<()>,
 ) -> Result<Perceived, PerceiveError> {
     options.config.perturbations().validate().map_err(PerceiveError::Options)?;
-    let perturbations = options.config.perturbations();
-    let draw = |view: View, given: &Option<Vec<RgbImage>>| match given {
-        Some(pictures) => vec![pictures.clone()],
-        None => drawn(&perturbations, view, pictures, options),
-    };
-    let preserved = draw(View::Preserving, &options.preserved);
-    let removed = draw(View::Removing, &options.removed);
-    let whole = Scorer { model, processor, original, response, options };
-    let (first, top) = whole.score(std::slice::from_ref(original)).await?;
-    let (kept, _) = whole.average(&preserved).await?;
-    let (lost, top_removed) = whole.average(&removed).await?;
+    let preserved = options.pictures(View::Preserving, pictures);
+    let removed = options.pictures(View::Removing, pictures);
+    let passes = options.passes();
+    let mut scorer = Scorer { model, processor, original, response, options, on_pass, passes };
+    let whole = scorer.prompt(original, options.top).await?;
+    let kept = scorer.pictures(&preserved).await?;
+    let lost = scorer.pictures(&removed).await?;
 
     let entropies =
         |scores: &[TokenScore]| -> Vec<f32> { scores.iter().map(|score| score.entropy).collect() };
-    let found = perception(&entropies(&first), &entropies(&lost), &options.config);
+    let found = perception(&entropies(&whole.scores), &entropies(&lost.scores), &options.config);
     let tokens = response.iter().enumerate().map(|(place, &id)| PerceivedToken {
         id,
-        original: first[place],
-        preserved: kept[place],
-        removed: lost[place],
+        original: whole.scores[place],
+        preserved: kept.scores[place],
+        removed: lost.scores[place],
         shift: found.shift[place],
         score: found.score[place],
         perception: found.selected[place],
-        top: top.get(place).cloned().unwrap_or_default(),
-        top_removed: top_removed.get(place).cloned().unwrap_or_default(),
+        top: whole.top.get(place).cloned().unwrap_or_default(),
+        top_removed: lost.top.get(place).cloned().unwrap_or_default(),
     });
     let tokens = tokens.collect();
     let first = |mut draws: Vec<Vec<RgbImage>>| draws.swap_remove(0);
     Ok(Perceived { tokens, preserved: first(preserved), removed: first(removed) })
 }
 
-fn drawn(
-    perturbations: &Perturbations,
-    view: View,
-    pictures: &[RgbImage],
-    options: &PerceiveOptions,
-) -> Vec<Vec<RgbImage>> {
-    let seed = |draw| Seed { run: options.seed, step: draw, prompt: 0 };
-    (0..options.draws.max(1) as u64)
-        .map(|draw| perturbations.perturb(view, pictures, seed(draw)))
-        .collect()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-type Tops = Vec<Vec<(u32, f32)>>;
-
-/// The response and what it is scored with.
-struct Scorer<'a> {
-    model: &'a Qwen2_5_VL,
-    processor: &'a Processor,
-    original: &'a Prompt,
-    response: &'a [u32],
-    options: &'a PerceiveOptions,
-}
-
-impl Scorer<'_> {
-    /// Mean scores over several draws of the pictures; likeliest tokens under the first.
-    async fn average(
-        &self,
-        draws: &[Vec<RgbImage>],
-    ) -> Result<(Vec<TokenScore>, Tops), PerceiveError> {
-        let prompts = draws
-            .iter()
-            .map(|pictures| self.with_pictures(pictures))
-            .collect::<Result<Vec<Prompt>, PerceiveError>>()?;
-        self.score(&prompts).await
-    }
-
-    fn with_pictures(&self, pictures: &[RgbImage]) -> Result<Prompt, PerceiveError> {
-        let mut prompt =
-            Prompt { input_ids: self.original.input_ids.clone(), ..Default::default() };
-        for picture in pictures {
-            let patches = self.processor.image_processor.preprocess(picture)?;
-            prompt.pixel_values.extend(patches.values);
-            prompt.image_grid_thw.push(patches.grid_thw);
+    #[test]
+    fn passes_are_counted_before_the_first() {
+        let given = || Some(vec![RgbImage::new(1, 1)]);
+        let cases = [
+            (PerceiveOptions::default(), 3),
+            (PerceiveOptions { draws: 4, ..Default::default() }, 9),
+            (PerceiveOptions { draws: 0, ..Default::default() }, 3),
+            (PerceiveOptions { draws: 4, removed: given(), ..Default::default() }, 6),
+            (
+                PerceiveOptions {
+                    draws: 4,
+                    removed: given(),
+                    preserved: given(),
+                    ..Default::default()
+                },
+                3,
+            ),
+        ];
+        for (options, total) in cases {
+            assert_eq!(options.passes(), Passes { done: 0, total });
         }
-        if prompt.image_grid_thw != self.original.image_grid_thw {
-            return Err(PerceiveError::Options(format!(
-                "the perturbed pictures make grids {:?} but the originals {:?}; give as many, of \
-                 the same sizes",
-                prompt.image_grid_thw, self.original.image_grid_thw
-            )));
-        }
-        Ok(prompt)
-    }
-
-    /// Mean scores of the response over prompts; likeliest tokens under the first.
-    async fn score(&self, prompts: &[Prompt]) -> Result<(Vec<TokenScore>, Tops), PerceiveError> {
-        let responses = vec![self.response.to_vec(); prompts.len()];
-        let temperature = self.options.temperature;
-        let (Scores { logprobs, entropies }, top) =
-            top_scores(self.model, prompts, &responses, temperature, self.options.top)?;
-        let read = |data: burn::tensor::TensorData| -> Vec<f32> { data.iter::<f32>().collect() };
-        let logprobs = read(logprobs.into_data_async().await?);
-        let entropies = read(entropies.into_data_async().await?);
-        let length = self.response.len();
-        let mean = |values: &[f32], place: usize| {
-            let draws = values.iter().skip(place).step_by(length);
-            draws.sum::<f32>() / prompts.len() as f32
-        };
-        let scores = (0..length).map(|place| TokenScore {
-            logprob: mean(&logprobs, place),
-            entropy: mean(&entropies, place),
-        });
-        let scores = scores.collect();
-        let mut likeliest = Tops::new();
-        if let Some((ids, logprobs)) = top {
-            let count = ids.dims()[1];
-            let ids: Vec<u32> = ids.into_data_async().await?.iter::<u32>().collect();
-            let logprobs = read(logprobs.into_data_async().await?);
-            let rows = ids.chunks(count).zip(logprobs.chunks(count)).take(length);
-            let pairs = |(ids, logprobs): (&[u32], &[f32])| {
-                ids.iter().copied().zip(logprobs.iter().copied()).collect()
-            };
-            likeliest = rows.map(pairs).collect();
-        }
-        Ok((scores, likeliest))
     }
 }

@@ -33,6 +33,10 @@ pub enum PromptError {
     Grid { grid: [usize; 3], rule: &'static str },
     #[error("pixel values hold {found} numbers but the image grids make {expected}")]
     PixelValues { found: usize, expected: usize },
+    #[error("visual tokens have the shape {found:?} but the image grids make {expected:?}")]
+    ImageEmbeds { found: [usize; 2], expected: [usize; 2] },
+    #[error("the prompt's images are encoded already; training needs their pixel values")]
+    Encoded,
     #[error("the prompt holds a video token; video input is not supported")]
     Video,
 }

@@ -38,10 +38,12 @@ pub struct PromptBatch {
     pub ids: Tensor<1, Int>,
     /// For each place the row of `cat(token embeddings, visual tokens)` that stands there.
     pub rows: Tensor<1, Int>,
-    /// `[patches, patch_dim]` of all images; None without images.
+    /// `[patches, patch_dim]` of the images that are not encoded yet; None without such.
     pub pixel_values: Option<Tensor<2>>,
-    /// Grids of all images.
+    /// Grids of those images.
     pub image_grid_thw: Vec<[usize; 3]>,
+    /// Visual tokens of the prompts that brought them.
+    pub image_embeds: Vec<Tensor<2>>,
     /// Rotary tables of the prompts.
     pub rope: Rope,
     /// Causal mask of the prompts.
@@ -117,15 +119,22 @@ impl Qwen2_5_VL {
         let longest = lengths.iter().copied().max().ok_or(PromptError::Empty)?;
         let places = prompts.len() * longest;
         let (mut ids, mut rows) = (vec![0i32; places], vec![0i32; places]);
-        let mut feature = places as i32;
+        // Visual tokens stand after the text: those to be computed first, then those given.
+        let image_token = self.config.image_token_id;
+        let visual =
+            |prompt: &&Prompt| prompt.input_ids.iter().filter(|&&id| id == image_token).count();
+        let pending = prompts.iter().filter(|prompt| prompt.image_embeds.is_none());
+        let mut given = places + pending.clone().map(|prompt| visual(&prompt)).sum::<usize>();
+        let mut computed = places;
         for (row, prompt) in prompts.iter().enumerate() {
+            let next = if prompt.image_embeds.is_some() { &mut given } else { &mut computed };
             for (token, &id) in prompt.input_ids.iter().enumerate() {
                 let place = row * longest + token;
                 ids[place] = id as i32;
                 rows[place] = place as i32;
-                if id == self.config.image_token_id {
-                    rows[place] = feature;
-                    feature += 1;
+                if id == image_token {
+                    rows[place] = *next as i32;
+                    *next += 1;
                 }
             }
         }
@@ -139,19 +148,20 @@ impl Qwen2_5_VL {
             })
             .collect();
         let image_grid_thw: Vec<_> =
-            prompts.iter().flat_map(|prompt| prompt.image_grid_thw.clone()).collect();
+            pending.flat_map(|prompt| prompt.image_grid_thw.clone()).collect();
         let pixel_values = (!image_grid_thw.is_empty()).then(|| {
-            let values: Vec<f32> =
-                prompts.iter().flat_map(|prompt| prompt.pixel_values.iter().copied()).collect();
-            let width = self.config.vision_config.patch_dim();
-            let shape = [values.len() / width, width];
-            Tensor::from_data(TensorData::new(values, shape), (&device, DType::F32))
+            self.patches(
+                prompts.iter().flat_map(|prompt| prompt.pixel_values.iter().copied()).collect(),
+            )
         });
+        let image_embeds =
+            prompts.iter().filter_map(|prompt| prompt.image_embeds.clone()).collect();
         Ok(PromptBatch {
             ids: integers(ids, &device),
             rows: integers(rows, &device),
             pixel_values,
             image_grid_thw,
+            image_embeds,
             rope: Rope::text(&positions, &self.config.text_config, &device),
             causal: Mask::causal(longest, longest, longest, &device),
             lengths,
@@ -166,12 +176,38 @@ impl Qwen2_5_VL {
     ///
     /// - output: `[visual tokens, hidden_size]`
     pub fn image_features(&self, batch: &PromptBatch) -> Option<Tensor<2>> {
-        let pixels = self.pixels(batch)?;
-        let plan = self.visual.plan(&batch.image_grid_thw, &self.device());
-        Some(self.visual.forward(pixels, &plan))
+        let computed = self.pixels(batch).map(|pixels| {
+            let plan = self.visual.plan(&batch.image_grid_thw, &self.device());
+            self.visual.forward(pixels, &plan)
+        });
+        let given = batch.image_embeds.iter().map(|embeds| cast(embeds.clone(), self.dtype));
+        let features: Vec<_> = computed.into_iter().chain(given).collect();
+        (!features.is_empty()).then(|| Tensor::cat(features, 0))
     }
 
-    /// Patches of the batch's images in the dtype of computation, `[patches, patch_dim]`.
+    /// Runs the vision tower once for all passes to come: puts visual tokens in place of pixels.
+    ///
+    /// # Errors
+    ///
+    /// When the prompt's ids, grids and pixel values disagree.
+    pub fn encode_images(&self, prompt: &mut Prompt) -> Result<(), PromptError> {
+        prompt.validate(&self.config)?;
+        if prompt.image_embeds.is_some() || prompt.image_grid_thw.is_empty() {
+            return Ok(());
+        }
+        let pixels = cast(self.patches(std::mem::take(&mut prompt.pixel_values)), self.dtype);
+        let plan = self.visual.plan(&prompt.image_grid_thw, &self.device());
+        prompt.image_embeds = Some(self.visual.forward(pixels, &plan));
+        Ok(())
+    }
+
+    fn patches(&self, values: Vec<f32>) -> Tensor<2> {
+        let width = self.config.vision_config.patch_dim();
+        let shape = [values.len() / width, width];
+        Tensor::from_data(TensorData::new(values, shape), (&self.device(), DType::F32))
+    }
+
+    /// Patches of the images to be encoded in the dtype of computation, `[patches, patch_dim]`.
     pub fn pixels(&self, batch: &PromptBatch) -> Option<Tensor<2>> {
         batch.pixel_values.clone().map(|pixels| cast(pixels, self.dtype))
     }

@@ -1,10 +1,12 @@
 //! A prompt as the model takes it, and its three-axis positions (`get_rope_index`).
 
+use burn::tensor::Tensor;
+
 use crate::config::Qwen2_5_VLConfig;
 use crate::error::PromptError;
 
-/// One tokenized prompt with the pixels of its images.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// One tokenized prompt with its images, as pixels or encoded.
+#[derive(Clone, Debug, Default)]
 pub struct Prompt {
     /// Token ids, each image already expanded to one image token per visual token.
     pub input_ids: Vec<u32>,
@@ -12,6 +14,9 @@ pub struct Prompt {
     pub pixel_values: Vec<f32>,
     /// Frames, rows and columns of patches of each image, in order of appearance.
     pub image_grid_thw: Vec<[usize; 3]>,
+    /// Visual tokens of all images on the model's device, `[visual tokens, hidden_size]`, in place
+    /// of pixel values: [`crate::Qwen2_5_VL::encode_images`].
+    pub image_embeds: Option<Tensor<2>>,
 }
 
 /// Rotary positions of one prompt.
@@ -36,7 +41,7 @@ impl Prompt {
     /// # Errors
     ///
     /// When the prompt is empty, holds ids outside the vocabulary or video tokens, or when image
-    /// tokens, grids and pixel values disagree.
+    /// tokens, grids and pixel values or visual tokens disagree.
     pub fn validate(&self, config: &Qwen2_5_VLConfig) -> Result<(), PromptError> {
         if self.input_ids.is_empty() {
             return Err(PromptError::Empty);
@@ -54,7 +59,14 @@ impl Prompt {
             patches = patches.saturating_add(count);
             features = features.saturating_add(count / vision.merge_unit());
         }
-        let expected = patches.saturating_mul(vision.patch_dim());
+        let mut expected = patches.saturating_mul(vision.patch_dim());
+        if let Some(embeds) = &self.image_embeds {
+            let (found, wanted) = (embeds.dims(), [features, config.text_config.hidden_size]);
+            if found != wanted {
+                return Err(PromptError::ImageEmbeds { found, expected: wanted });
+            }
+            expected = 0;
+        }
         if self.pixel_values.len() != expected {
             return Err(PromptError::PixelValues { found: self.pixel_values.len(), expected });
         }

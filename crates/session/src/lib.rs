@@ -1,14 +1,16 @@
 //! A model with its processor, ready to be asked: requests in, responses out as JSON, the same on
 //! the command line, over HTTP and in the browser.
 
+mod encoded;
 mod parts;
 mod perceived;
 mod request;
 mod response;
 mod selftest;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use encoded::Encoded;
 use generation::GenerationConfig;
 use image::RgbImage;
 use processor::{Message, Processor, ProcessorError};
@@ -33,6 +35,7 @@ pub struct Pretrained {
     pub name: String,
     /// The files besides the weights, which a copy of this model takes along.
     pub companions: Vec<Companion>,
+    encoded: Mutex<Option<Encoded>>,
 }
 
 /// Why a request cannot be answered.
@@ -53,7 +56,8 @@ impl Pretrained {
     /// Puts a model and its parts together.
     pub fn new(model: Qwen2_5_VL, parts: Parts) -> Self {
         let Parts { processor, generation, name, companions, .. } = parts;
-        Self { model, processor: Arc::new(processor), generation, name, companions }
+        let processor = Arc::new(processor);
+        Self { model, processor, generation, name, companions, encoded: Mutex::default() }
     }
 
     /// Model input of a conversation and its pictures.
@@ -71,6 +75,7 @@ impl Pretrained {
             input_ids: input.input_ids,
             pixel_values: input.pixel_values,
             image_grid_thw: input.image_grid_thw,
+            ..Default::default()
         })
     }
 

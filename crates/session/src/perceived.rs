@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 
 use cppo::CplConfig;
-use generation::generate;
+use generation::{GenerateError, generate};
 use image::RgbImage;
-use perceive::{PerceiveOptions, Perceived, perceive};
+use perceive::{Passes, PerceiveOptions, Perceived, perceive};
 use processor::{Answer, Message};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -68,20 +68,21 @@ impl Pretrained {
     /// the pictures' information.
     ///
     /// `read_step` is [`generation::GenerateOptions::read_step`] of the model's device, and
-    /// `go_on` is asked at each generated token.
+    /// `on_pass` is asked at each generated token and before each pass; see [`perceive()`].
     ///
     /// # Errors
     ///
-    /// When the request does not fit the model, the response is empty, or the device fails.
+    /// When the request does not fit the model, the response is empty, `on_pass` stops, or the
+    /// device fails.
     pub async fn perceive(
         &self,
         request: &PerceiveRequest,
         options: &PerceiveOptions,
         pictures: &[RgbImage],
         read_step: usize,
-        mut go_on: impl AsyncFnMut() -> ControlFlow<()>,
+        mut on_pass: impl AsyncFnMut(Passes) -> ControlFlow<()>,
     ) -> Result<Perceived, SessionError> {
-        let prompt = self.prompt(&request.messages, pictures)?;
+        let mut prompt = self.prompt(&request.messages, pictures)?;
         let response = match (&request.response, &request.response_ids) {
             (_, Some(ids)) => ids.clone(),
             (Some(text), None) => self.processor.tokenizer.encode(text)?,
@@ -92,19 +93,19 @@ impl Pretrained {
                     ..Default::default()
                 };
                 let asked = asked.options(self, &prompt, read_step)?;
-                let completions =
-                    generate(&self.model, std::slice::from_ref(&prompt), &asked, async |_, _| {
-                        go_on().await
-                    })
-                    .await?;
+                self.encode_images(&mut prompt, pictures).map_err(GenerateError::from)?;
+                let on_token = async |_: usize, _: &_| on_pass(options.passes()).await;
+                let prompts = std::slice::from_ref(&prompt);
+                let completions = generate(&self.model, prompts, &asked, on_token).await?;
                 completions[0].tokens.iter().map(|token| token.id).collect()
             }
         };
         if response.is_empty() {
             return Err(SessionError::Request("the response is empty".into()));
         }
+        self.encode_images(&mut prompt, pictures).map_err(GenerateError::from)?;
         let (model, processor) = (&self.model, &self.processor);
-        Ok(perceive(model, processor, &prompt, pictures, &response, options).await?)
+        Ok(perceive(model, processor, &prompt, pictures, &response, options, on_pass).await?)
     }
 
     /// A perceived response as JSON.

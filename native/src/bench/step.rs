@@ -165,6 +165,7 @@ fn example(model: &Qwen2_5_VL, index: usize) -> Result<Example, Failure> {
             input_ids,
             pixel_values: patches.values,
             image_grid_thw: vec![patches.grid_thw],
+            ..Default::default()
         },
         pictures: vec![picture],
         question: String::new(),

@@ -11,7 +11,7 @@ use clap::Args;
 use cppo::CplConfig;
 use gym::{Family, Gym, Split, seen_words};
 use image::RgbImage;
-use perceive::{PerceiveOptions, Perceived, agreement, perceive};
+use perceive::{Passes, PerceiveOptions, Perceived, agreement, perceive};
 use processor::{INSTRUCTION, Message, decode};
 use serde_json::json;
 use session::{PerceiveRequest, Pretrained, pieces};
@@ -114,7 +114,6 @@ impl Perceive {
             preserved: given(&self.preserved_image)?,
             ..request.options()
         };
-        let go_on = async || ControlFlow::Continue(());
         let perceived = pollster::block_on(loaded.perceive(
             &request,
             &options,
@@ -170,6 +169,7 @@ impl Perceive {
                 &pictures,
                 &response,
                 &PerceiveOptions { seed: self.seed + index, ..options.clone() },
+                go_on,
             ))?;
             let texts = pieces(&loaded.processor.tokenizer, &response);
             let mut start = 0;
@@ -203,6 +203,10 @@ impl Perceive {
         ));
         Ok(())
     }
+}
+
+async fn go_on(_: Passes) -> ControlFlow<()> {
+    ControlFlow::Continue(())
 }
 
 fn read_pictures(files: &[String]) -> Result<Vec<RgbImage>, Failure> {

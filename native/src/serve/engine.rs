@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use axum::http::StatusCode;
-use generation::{Completion, Finish, Token, generate_blocking};
+use generation::{Completion, Finish, GenerateError, Token, generate_blocking};
 use session::{Prepared, Pretrained, Request, SessionError, Usage};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
@@ -101,8 +101,10 @@ fn answer(
         .map(|bytes| processor::decode(bytes))
         .collect::<Result<Vec<_>, _>>()
         .map_err(ApiError::request)?;
-    let Prepared { prompt, usage, options } =
+    let Prepared { mut prompt, usage, options } =
         job.request.prepare(pretrained, &pictures, read_step).map_err(of_session)?;
+    let encoded = pretrained.encode_images(&mut prompt, &pictures);
+    encoded.map_err(|error| of_session(GenerateError::from(error).into()))?;
     let tokenizer = &pretrained.processor.tokenizer;
     let details = options.details.is_some();
     let mut rows: Vec<Row> = (0..options.n)

@@ -2,7 +2,7 @@
 
 import type { CppoError } from "./errors.js";
 import type {
-  DeviceChoice, DeviceInfo, GenerateRequest, GymItem, ImageInfo, Manifest, ModelInfo, Perceived,
+  DeviceChoice, DeviceInfo, GenerateRequest, GymItem, ImageInfo, Manifest, ModelInfo, Passes, Perceived,
   PerceiveRequest, Perturbation, PerturbationKind, Progress, Response, SelftestResult, Token,
 } from "./types.js";
 
@@ -32,7 +32,12 @@ export interface Backend {
     onToken?: (token: Token) => void,
     signal?: AbortSignal,
   ): Promise<Response[]>;
-  perceive(request: PerceiveRequest, images: Uint8Array[], signal?: AbortSignal): Promise<Perceived>;
+  perceive(
+    request: PerceiveRequest,
+    images: Uint8Array[],
+    onPass?: (passes: Passes) => void,
+    signal?: AbortSignal,
+  ): Promise<Perceived>;
   perturbations(): Promise<PerturbationKind[]>;
   perturb(kind: Perturbation, image: Uint8Array, seed: number): Promise<Uint8Array>;
   gymItem(family: string, index: number): Promise<GymItem>;

@@ -4,7 +4,7 @@ import type { Backend, Loaded, LoadRequest } from "./backend.js";
 import { CppoError, throwIfAborted, toCppoError } from "./errors.js";
 import { fromPlainError, type Call, type FromWorker, type PlainError, type ToWorker } from "./protocol.js";
 import type {
-  GenerateRequest, GymItem, ImageInfo, Perceived, PerceiveRequest, Perturbation, PerturbationKind,
+  GenerateRequest, GymItem, ImageInfo, Passes, Perceived, PerceiveRequest, Perturbation, PerturbationKind,
   Progress, Response, SelftestResult, Token,
 } from "./types.js";
 
@@ -16,17 +16,20 @@ export interface Port {
   onerror: ((event: ErrorEvent) => void) | null;
 }
 
-interface Pending {
-  resolve(value: unknown): void;
-  reject(error: CppoError): void;
+/** Who is told what happens during a call. */
+interface Listeners {
   onProgress?: (progress: Progress) => void;
   onToken?: (token: Token) => void;
+  onPass?: (passes: Passes) => void;
 }
 
-interface CallOptions {
+interface Pending extends Listeners {
+  resolve(value: unknown): void;
+  reject(error: CppoError): void;
+}
+
+interface CallOptions extends Listeners {
   signal?: AbortSignal;
-  onProgress?: (progress: Progress) => void;
-  onToken?: (token: Token) => void;
 }
 
 type WithoutId<T> = T extends { id: number } ? Omit<T, "id"> : never;
@@ -72,8 +75,13 @@ export class WorkerBackend implements Backend {
     return this.call({ method: "generate", args: [request, images] }, { onToken, signal });
   }
 
-  perceive(request: PerceiveRequest, images: Uint8Array[], signal?: AbortSignal): Promise<Perceived> {
-    return this.call({ method: "perceive", args: [request, images] }, { signal });
+  perceive(
+    request: PerceiveRequest,
+    images: Uint8Array[],
+    onPass?: (passes: Passes) => void,
+    signal?: AbortSignal,
+  ): Promise<Perceived> {
+    return this.call({ method: "perceive", args: [request, images] }, { onPass, signal });
   }
 
   describeImage(image: Uint8Array): Promise<ImageInfo> {
@@ -108,7 +116,7 @@ export class WorkerBackend implements Backend {
     this.pending.clear();
   }
 
-  private call<T>(call: WithoutId<Call>, { signal, onProgress, onToken }: CallOptions = {}): Promise<T> {
+  private call<T>(call: WithoutId<Call>, { signal, ...listeners }: CallOptions = {}): Promise<T> {
     return new Promise<unknown>((resolve, reject) => {
       if (this.ended) throw this.ended;
       throwIfAborted(signal);
@@ -124,8 +132,7 @@ export class WorkerBackend implements Backend {
       this.pending.set(id, {
         resolve: (value) => (done(), resolve(value)),
         reject: (error) => (done(), reject(error)),
-        onProgress,
-        onToken,
+        ...listeners,
       });
     }) as Promise<T>;
   }
@@ -138,6 +145,8 @@ export class WorkerBackend implements Backend {
         return pending.onProgress?.(message.progress);
       case "token":
         return pending.onToken?.(message.token);
+      case "pass":
+        return pending.onPass?.(message.passes);
       case "done":
         this.pending.delete(message.id);
         return pending.resolve(message.value);

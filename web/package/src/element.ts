@@ -10,7 +10,7 @@ import { AnswerView } from "./answer-view.js";
 import { ELEMENT_CSS } from "./element-style.js";
 import { CppoError, toCppoError } from "./errors.js";
 import type { Locations } from "./index.js";
-import { progressText, speedText } from "./format.js";
+import { passesText, progressText, speedText } from "./format.js";
 import { acquire, type Lease } from "./shared.js";
 import { TokenView } from "./token-view.js";
 import type { DeviceChoice, ImageInput, ModelSource, Perceived, Progress, Response, Token } from "./types.js";
@@ -197,7 +197,14 @@ export class CppoVlm extends HTMLElement {
     this.emit("answer", response);
     if (!this.perceive) return response;
     this.say("Looking again without the picture's information…");
-    const perceived = await model.perceive({ ...subject, response_ids: response.tokens.map(({ id }) => id), signal });
+    const perceived = await model.perceive({
+      ...subject,
+      response_ids: response.tokens.map(({ id }) => id),
+      onPass: (passes) => {
+        if (!signal.aborted) this.say(passesText(passes));
+      },
+      signal,
+    });
     signal.throwIfAborted();
     this.parts.tokens.hidden = false;
     this.tokenView.show(perceived.tokens);

@@ -17,7 +17,12 @@ export interface Engine {
     onToken: (token: Token) => void,
     signal?: AbortSignal,
   ): Promise<Response[]>;
-  perceive(request: PerceiveRequest, images: Uint8Array[], signal?: AbortSignal): Promise<Perceived>;
+  perceive(
+    request: PerceiveRequest,
+    images: Uint8Array[],
+    onPass?: (done: number, total: number) => void,
+    signal?: AbortSignal,
+  ): Promise<Perceived>;
   perturbations(): PerturbationKind[];
   perturb(kind: Perturbation, image: Uint8Array, seed: number): Uint8Array;
   gymItem(family: string, index: number): GymItem;

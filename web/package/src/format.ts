@@ -1,6 +1,6 @@
 /** Amounts as people read them. */
 
-import type { Progress } from "./types.js";
+import type { Passes, Progress } from "./types.js";
 
 /** Bytes with a decimal unit, as operating systems and servers count downloads. */
 export function bytesText(bytes: number): string {
@@ -25,6 +25,11 @@ export function secondsText(seconds: number): string {
 /** Speed with as many figures as mean something. */
 export function speedText(tokensPerSecond: number): string {
   return `${tokensPerSecond.toFixed(tokensPerSecond < 100 ? 1 : 0)} tokens/s`;
+}
+
+/** Looking again in one line. */
+export function passesText({ done, total }: Passes): string {
+  return `Looking again without the picture's information, ${done} of ${total}…`;
 }
 
 /** Loading in one line. */

@@ -42,7 +42,7 @@ async function dispatch(
     case "generate":
       return backend.generate(...call.args, (token) => post({ id, type: "token", token }), signal);
     case "perceive":
-      return backend.perceive(...call.args, signal);
+      return backend.perceive(...call.args, (passes) => post({ id, type: "pass", passes }), signal);
     case "describeImage":
       return backend.describeImage(...call.args);
     case "perturb":

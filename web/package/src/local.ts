@@ -6,7 +6,7 @@ import { CppoError, throwIfAborted, toCppoError } from "./errors.js";
 import { loadModel, type Surroundings } from "./loader.js";
 import { openStore } from "./store.js";
 import type {
-  GenerateRequest, GymItem, ImageInfo, Perceived, PerceiveRequest, Perturbation, PerturbationKind,
+  GenerateRequest, GymItem, ImageInfo, Passes, Perceived, PerceiveRequest, Perturbation, PerturbationKind,
   Progress, Response, SelftestResult, Token,
 } from "./types.js";
 
@@ -59,8 +59,14 @@ export class LocalBackend implements Backend {
     return this.call((engine) => engine.generate(request, images, onToken, signal), signal);
   }
 
-  perceive(request: PerceiveRequest, images: Uint8Array[], signal?: AbortSignal): Promise<Perceived> {
-    return this.call((engine) => engine.perceive(request, images, signal), signal);
+  perceive(
+    request: PerceiveRequest,
+    images: Uint8Array[],
+    onPass: (passes: Passes) => void = () => {},
+    signal?: AbortSignal,
+  ): Promise<Perceived> {
+    const tell = (done: number, total: number) => onPass({ done, total });
+    return this.call((engine) => engine.perceive(request, images, tell, signal), signal);
   }
 
   perturbations(): Promise<PerturbationKind[]> {
@@ -102,7 +108,8 @@ export class LocalBackend implements Backend {
     const lost = engine.lost?.();
     if (!lost) return;
     this.gone = lost.then((message) => {
-      const error = new CppoError("device-lost", message || "the GPU was taken away");
+      // Browsers tell it as a sentence; messages have no full stop.
+      const error = new CppoError("device-lost", message.replace(/\.$/, "") || "the GPU was taken away");
       this.terminate(error);
       throw error;
     });

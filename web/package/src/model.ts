@@ -7,7 +7,7 @@ import { Generation } from "./generation.js";
 import { imageBytes } from "./images.js";
 import type {
   DeviceInfo, GenerateRequest, GymItem, ImageInfo, ImageInput, Manifest, Message, ModelInfo,
-  Perceived, PerceiveRequest, Perturbation, PerturbationKind, Progress, SelftestResult,
+  Passes, Perceived, PerceiveRequest, Perturbation, PerturbationKind, Progress, SelftestResult,
 } from "./types.js";
 
 /** What is asked about which pictures. */
@@ -17,7 +17,11 @@ export type Subject =
   | { question: string; image?: ImageInput; images?: ImageInput[] };
 
 export type GenerateOptions = Omit<GenerateRequest, "messages"> & Subject & { signal?: AbortSignal };
-export type PerceiveOptions = Omit<PerceiveRequest, "messages"> & Subject & { signal?: AbortSignal };
+export type PerceiveOptions = Omit<PerceiveRequest, "messages"> & Subject & {
+  /** Told how far it is, before each pass over the response. */
+  onPass?: (passes: Passes) => void;
+  signal?: AbortSignal;
+};
 
 /** What {@link Model.restart} takes. */
 export interface RestartOptions {
@@ -85,9 +89,9 @@ export class Model extends EventTarget {
 
   /** Scores a response with and without the picture's information. */
   async perceive(options: PerceiveOptions): Promise<Perceived> {
-    const { signal, ...request } = options;
+    const { onPass, signal, ...request } = options;
     const { images, ...plain } = await resolve(request, signal);
-    return this.watch((backend) => backend.perceive(plain, images, signal));
+    return this.watch((backend) => backend.perceive(plain, images, onPass, signal));
   }
 
   /** Size of a picture, and what the model makes of it. */

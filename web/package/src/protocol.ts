@@ -2,7 +2,7 @@
 
 import type { Backend, LoadRequest } from "./backend.js";
 import { CppoError, type ErrorCode } from "./errors.js";
-import type { Progress, Token } from "./types.js";
+import type { Passes, Progress, Token } from "./types.js";
 
 /** Methods with plain arguments and results. */
 export type PlainMethod =
@@ -20,6 +20,7 @@ export type ToWorker = Call | { id: number; method: "abort" };
 export type FromWorker =
   | { id: number; type: "progress"; progress: Progress }
   | { id: number; type: "token"; token: Token }
+  | { id: number; type: "pass"; passes: Passes }
   | { id: number; type: "done"; value: unknown }
   | { id: number; type: "failed"; error: PlainError };
 

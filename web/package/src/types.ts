@@ -145,6 +145,12 @@ export interface PerceiveRequest {
   };
 }
 
+/** How many passes over the response are done: one with the picture as it is, then one for each perturbed one. */
+export interface Passes {
+  done: number;
+  total: number;
+}
+
 /** A token of the response, scored with and without the picture's information. */
 export interface PerceivedToken {
   id: number;

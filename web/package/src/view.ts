@@ -4,5 +4,5 @@ export { AnswerView } from "./answer-view.js";
 export { describeToken, selectTokens, signed, toCsv, visible, type Selection } from "./perception.js";
 export { split, type Parts } from "./text.js";
 export { TokenEvent, TokenView } from "./token-view.js";
-export { bytesText, progressText, secondsText, speedText } from "./format.js";
+export { bytesText, passesText, progressText, secondsText, speedText } from "./format.js";
 export { palette, VIEW_CSS } from "./view-style.js";

@@ -5,19 +5,15 @@
 //   cppo perceive --device cpu --image docs/shapes.png "How many purple shapes?" --json
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { launch, openPage } from "../support/browser.js";
+import { compareTokens, printed as native, QUESTION, TOLERANCE } from "../support/native.js";
 import { DIST, serve } from "../support/serve.js";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const OUTPUT = join(here, "../output");
-const QUESTION = "How many purple shapes?";
-/** Largest difference of log-probabilities from the native binary's, by device. */
-const TOLERANCE = { cpu: 1e-3, webgpu: 1e-2 };
-
-const native = async (name) => JSON.parse(await readFile(join(here, `native-${name}.json`), "utf8"));
 
 let browser;
 let server;
@@ -59,12 +55,15 @@ for (const device of ["cpu", "webgpu"]) {
       const load_ms = performance.now() - start;
       const ask = { question, image: "/shapes.png" };
       const cold = await model.generate({ ...ask, logprobs: 5 }).result;
+      const again = await model.generate({ ...ask, logprobs: 5 }).result;
+      const other = await model.generate({ ...ask, image: (await model.gymItem("", 0)).image }).result;
+      await model.generate(ask).result;
       const warm = await model.generate(ask).result;
       const { images, ...perceived } = await model.perceive({ ...ask, draws: 4, top_logprobs: 5 });
       const pictures = [...images.removed, ...images.preserved].map((png) => String.fromCharCode(...png.slice(1, 4)));
       const selftest = await model.selftest();
       await model.unload();
-      return { device: model.device, load_ms, cold, warm, perceived, pictures, selftest };
+      return { device: model.device, load_ms, cold, again, other, warm, perceived, pictures, selftest };
     }, [device, QUESTION]);
     assert.equal(found.device.backend, device);
     const { timing } = found.warm;
@@ -72,12 +71,14 @@ for (const device of ["cpu", "webgpu"]) {
       adapter: found.device.adapter,
       load_s: found.load_ms / 1000,
       cold_first_token_s: found.cold.timing.first_token_s,
+      first_token_new_picture_s: found.other.timing.first_token_s,
       first_token_s: timing.first_token_s,
       tokens_per_s: timing.tokens_per_s,
       selftest: found.selftest,
     };
     const infer = await native("infer");
     compareTokens(found.cold.tokens, infer.tokens, ["logprob"], TOLERANCE[device]);
+    compareTokens(found.again.tokens, infer.tokens, ["logprob"], TOLERANCE[device]);
     assert.deepEqual([found.cold.text, found.cold.answer, found.cold.usage], [infer.text, infer.answer, infer.usage]);
     const perceive = await native("perceive");
     const fields = ["logprob", "logprob_preserved", "logprob_removed"];
@@ -121,16 +122,6 @@ for (const device of ["cpu", "webgpu"]) {
     assert.ok(runs.worker.tokens < 100, `${runs.worker.tokens} tokens`);
     await context.close();
   });
-}
-
-function compareTokens(found, expected, fields, tolerance) {
-  assert.deepEqual(found.map(({ id, text }) => [id, text]), expected.map(({ id, text }) => [id, text]));
-  for (const [place, token] of expected.entries()) {
-    for (const field of fields) {
-      const difference = Math.abs(found[place][field] - token[field]);
-      assert.ok(difference <= tolerance, `${field} of token ${place} (${token.text}) differs by ${difference}`);
-    }
-  }
 }
 
 test("the page answers, shows what it saw, and does it again without a network", { timeout: 300_000 }, async () => {

@@ -16,10 +16,11 @@ const TYPES = {
 
 /**
  * Serves the built page. With `fake`, the engine is the fake one configured by it, and the demo model
- * is made of the bytes in `files`; both may be changed while it runs. `requests` lists what was asked for.
+ * is made of the bytes in `files`; both may be changed while it runs. `models` is a folder of exported
+ * models, at `/models/`. `requests` lists what was asked for.
  */
-export async function serve({ port = 0, fake, files = {} } = {}) {
-  const state = { fake, files, requests: [], refuse: new Map() };
+export async function serve({ port = 0, fake, files = {}, models } = {}) {
+  const state = { fake, files, models, requests: [], refuse: new Map() };
   const server = createServer((request, response) => {
     answer(state, request, response).catch(() => response.destroy());
   });
@@ -43,8 +44,10 @@ async function answer(state, request, response) {
     const name = path.replace(/^\/package\/model\//, "");
     if (state.files[name]) return sendRange(request, response, state.files[name]);
   }
-  const file = join(DIST, normalize(path), path.endsWith("/") ? "index.html" : "");
-  const found = file.startsWith(DIST) ? await stat(file).catch(() => undefined) : undefined;
+  const exported = state.models && path.startsWith("/models/");
+  const root = exported ? state.models : DIST;
+  const file = join(root, normalize(exported ? path.slice("/models".length) : path), path.endsWith("/") ? "index.html" : "");
+  const found = file.startsWith(root) ? await stat(file).catch(() => undefined) : undefined;
   if (!found?.isFile()) return void response.writeHead(404).end();
   response.writeHead(200, { ...headers(extname(file)), "content-length": found.size });
   createReadStream(file).pipe(response);

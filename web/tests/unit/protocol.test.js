@@ -35,6 +35,10 @@ test("results, tokens and progress arrive in order", async () => {
       for (const text of ["a", "b"]) onToken({ index: 0, id: 1, text });
       return [{ text: "ab", images: images.length }];
     },
+    async perceive(request, images, onPass) {
+      for (const done of [0, 1]) onPass({ done, total: 2 });
+      return { text: "ab" };
+    },
     describeImage: async (image) => ({ tokens: image.length }),
   });
   const progress = [];
@@ -45,6 +49,9 @@ test("results, tokens and progress arrive in order", async () => {
   const tokens = [];
   const responses = await client.generate({}, [new Uint8Array(2)], ({ text }) => tokens.push(text));
   assert.deepEqual([tokens, responses], [["a", "b"], [{ text: "ab", images: 1 }]]);
+  const passes = [];
+  assert.deepEqual(await client.perceive({}, [], ({ done, total }) => passes.push([done, total])), { text: "ab" });
+  assert.deepEqual(passes, [[0, 2], [1, 2]]);
   assert.deepEqual(await client.describeImage(new Uint8Array(3)), { tokens: 3 });
 });
 
@@ -93,20 +100,20 @@ test("an uncaught error in the worker is a crash, a script that does not load is
 test("an abort reaches the call it belongs to, and no other", async () => {
   const signals = [];
   const { client } = pair({
-    perceive: (request, images, signal) => new Promise((resolve, reject) => {
+    perceive: (request, images, onPass, signal) => new Promise((resolve, reject) => {
       signals.push(signal);
       signal.addEventListener("abort", () => reject(signal.reason));
       setTimeout(() => resolve({}), 20);
     }),
   });
   const stop = new AbortController();
-  const stopped = assert.rejects(client.perceive({}, [], stop.signal), { code: "aborted" });
+  const stopped = assert.rejects(client.perceive({}, [], undefined, stop.signal), { code: "aborted" });
   const other = client.perceive({}, []);
   setTimeout(() => stop.abort(), 5);
   await stopped;
   await other;
   assert.deepEqual(signals.map(({ aborted }) => aborted), [true, false]);
-  await assert.rejects(client.perceive({}, [], AbortSignal.abort()), { code: "aborted" });
+  await assert.rejects(client.perceive({}, [], undefined, AbortSignal.abort()), { code: "aborted" });
 });
 
 test("requests that cannot be copied are refused and leave nothing behind", async () => {

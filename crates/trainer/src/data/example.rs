@@ -122,6 +122,7 @@ impl Example {
                 input_ids: input.input_ids,
                 pixel_values: input.pixel_values,
                 image_grid_thw: input.image_grid_thw,
+                ..Default::default()
             },
             pictures,
             question: question(&messages),
