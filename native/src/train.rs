@@ -12,6 +12,7 @@ use qwen2_5_vl::WeightsError;
 use serde::de::DeserializeOwned;
 use trainer::config::{Logger, ModelConfig, SftConfig, TrainConfig, TrainerConfig, load, to_yaml};
 use trainer::hooks::Hooks;
+use trainer::lora::attach;
 use trainer::metrics::console::{Console, colour_wanted};
 use trainer::plan::MemoryPlan;
 use trainer::pretrained::{self, Pretrained};
@@ -21,7 +22,7 @@ use crate::demo;
 use crate::device::Opened;
 use crate::failure::{Failure, about};
 use crate::interrupt::on_interrupt;
-use crate::pretrained::files;
+use crate::pretrained::{base_name, files};
 
 /// A configuration and what changes it.
 #[derive(Args)]
@@ -120,9 +121,13 @@ impl Session {
             .map_err(|error| Failure::usage(format!("trainer.device: {error}")))?;
         let device = choice.open()?;
         let files = files(&model.path, !quiet)?;
-        let policy = pretrained::load(&files, model.init_seed, DType::F32, &device.device)?;
+        let mut policy = pretrained::load(&files, model.init_seed, DType::F32, &device.device)?;
         if policy.model.is_exported() {
             return Err(about(files.name())(WeightsError::Exported));
+        }
+        if let Some(lora) = &model.lora {
+            policy.model =
+                attach(policy.model, lora, &base_name(&model.path)).map_err(Failure::usage)?;
         }
         let shown = !quiet && trainer.loggers.contains(&Logger::Console);
         let console = shown.then(|| Console::new(trainer.total_steps as u64, colour_wanted()));

@@ -114,9 +114,7 @@ impl Recording {
         let d_predicting =
             head::backward(&mut sum, predicting, targets, options.temperature, cotangents);
         match activations {
-            Kept::Graph(end) => {
-                sum.add((*end * d_predicting).sum().backward());
-            }
+            Kept::Graph(end) => sum.pull((*end * d_predicting).sum()),
             Kept::Layers(layers) => {
                 layers.backward(&mut sum, ids, d_predicting, options.train_vision);
             }
@@ -147,6 +145,13 @@ pub(crate) struct Sum<'a> {
 }
 
 impl Sum<'_> {
+    /// Adds the gradient of a loss; of one that depends on frozen parameters alone there is none.
+    pub fn pull(&mut self, loss: Tensor<1>) {
+        if loss.is_tracked() {
+            self.add(loss.backward());
+        }
+    }
+
     pub fn add(&mut self, gradients: burn::tensor::Gradients) {
         let gradients = GradientsParams::from_grads(gradients, self.model);
         self.gradients.accumulate(self.model, gradients);

@@ -14,6 +14,7 @@ use crate::rope::Rope;
 use crate::table::Table;
 use crate::text::{Pass, TextModel};
 use crate::vision::VisionTransformer;
+use crate::weights::AdapterConfig;
 
 /// Qwen2.5-VL with its language model head (`Qwen2_5_VLForConditionalGeneration`).
 #[derive(Module, Debug)]
@@ -29,6 +30,9 @@ pub struct Qwen2_5_VL {
     config: Qwen2_5_VLConfig,
     #[module(skip)]
     dtype: DType,
+    /// What the adapters are, where there are some.
+    #[module(skip)]
+    pub(crate) adapter: Option<AdapterConfig>,
 }
 
 /// A batch of prompts as ids and places, padded on the right: what does not depend on weights.
@@ -69,6 +73,7 @@ impl Qwen2_5_VL {
             head: None,
             config: config.clone(),
             dtype: DType::F32,
+            adapter: None,
         }
     }
 

@@ -9,6 +9,7 @@ pub mod data;
 pub mod evaluate;
 pub mod forward;
 pub mod hooks;
+pub mod lora;
 pub mod loss_scale;
 pub mod metrics;
 pub mod optim;

@@ -28,6 +28,8 @@ const LOGIT_ARRAYS: u64 = 5;
 pub struct MemoryPlan {
     /// Numbers that the model consists of.
     pub parameters: u64,
+    /// Those of them that training changes.
+    pub trainable: u64,
     pub weights: u64,
     pub reference: u64,
     pub gradients: u64,
@@ -49,17 +51,20 @@ impl MemoryPlan {
     pub fn new(model: &Qwen2_5_VL, config: &TrainConfig) -> Self {
         let parameters = model.num_params() as u64;
         let weights = parameters * NUMBER;
+        let trainable = model.num_trainable() as u64;
         let update = Update::new(model, config);
-        let gradients = update.gradient_sets * weights;
+        let gradients = update.gradient_sets * trainable * NUMBER;
         let activations = update.activations(model.config(), config, weights);
         let logits = update.logits(model.config());
-        let has_reference = config.algorithm.kl_coef != 0.0;
+        // A model without its adapters shares its weights with the one that has them.
+        let has_reference = config.algorithm.kl_coef != 0.0 && model.adapter().is_none();
         Self {
             parameters,
+            trainable,
             weights,
             reference: if has_reference { weights } else { 0 },
             gradients,
-            optimizer: 2 * weights,
+            optimizer: 2 * trainable * NUMBER,
             activations,
             logits,
             // Stored activations are released as gradients come.
@@ -176,7 +181,12 @@ fn kv_cache(model: &Qwen2_5_VLConfig, config: &TrainConfig) -> u64 {
 impl std::fmt::Display for MemoryPlan {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         let gigabytes = |bytes: u64| bytes as f64 / 1e9;
-        writeln!(f, "{:.3} M parameters", self.parameters as f64 / 1e6)?;
+        let millions = |count: u64| count as f64 / 1e6;
+        write!(f, "{:.3} M parameters", millions(self.parameters))?;
+        match self.trainable == self.parameters {
+            true => writeln!(f)?,
+            false => writeln!(f, ", {:.3} M of them trained", millions(self.trainable))?,
+        }
         for (name, bytes) in [
             ("weights", self.weights),
             ("reference", self.reference),

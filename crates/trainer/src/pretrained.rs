@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use qwen2_5_vl::weights::{Checkpoint, Shard, Source, checkpoint_key};
+use qwen2_5_vl::weights::{Checkpoint, Shard, Source, checkpoint_key, load_adapter, save_adapter};
 use qwen2_5_vl::{Qwen2_5_VL, Qwen2_5_VLConfig, WeightsError};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -123,12 +123,38 @@ pub fn load(
     Ok(Pretrained::new(model, parts))
 }
 
-/// Writes the model as a folder that transformers loads: weights in f32 and the companions.
+/// Puts the adapters of a folder on a model.
+///
+/// # Errors
+///
+/// When a file is missing, damaged, or does not fit the model.
+pub fn with_adapter(policy: Pretrained, folder: &Path) -> Result<Pretrained, PretrainedError> {
+    let model = load_adapter(policy.model, folder)
+        .map_err(|source| PretrainedError::Weights { place: policy.name.clone(), source })?;
+    Ok(Pretrained { model, ..policy })
+}
+
+/// Writes the model as a folder that transformers loads: weights in f32 and the companions; or its
+/// adapters, as PEFT does, where it has some.
 ///
 /// # Errors
 ///
 /// When the folder cannot be written to.
 pub fn save(policy: &Pretrained, folder: &Path) -> Result<(), PretrainedError> {
+    let failed = |source| PretrainedError::Weights { place: policy.name.clone(), source };
+    let model = policy.model.valid();
+    if model.adapter().is_some() {
+        return save_adapter(&model, folder).map_err(failed);
+    }
+    save_merged(policy, folder)
+}
+
+/// Writes the model as a folder that transformers loads, its adapters merged into the weights.
+///
+/// # Errors
+///
+/// When the folder cannot be written to.
+pub fn save_merged(policy: &Pretrained, folder: &Path) -> Result<(), PretrainedError> {
     qwen2_5_vl::weights::save(&policy.model.valid(), folder, DType::F32)
         .map_err(|source| PretrainedError::Weights { place: policy.name.clone(), source })?;
     for (name, bytes) in &policy.companions {

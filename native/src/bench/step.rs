@@ -12,6 +12,7 @@ use qwen2_5_vl::{Prompt, Qwen2_5_VL};
 use serde_json::json;
 use trainer::config::{TrainConfig, load};
 use trainer::data::Example;
+use trainer::lora::attach;
 use trainer::loss_scale::LossScale;
 use trainer::optim::Optim;
 use trainer::plan::MemoryPlan;
@@ -56,6 +57,10 @@ pub fn run(
     changes.extend(bench.changes.iter().cloned());
     let config: TrainConfig = load(None, None, &changes).map_err(Failure::usage)?;
     config.validate().map_err(Failure::usage)?;
+    let model = match &config.model.lora {
+        Some(lora) => attach(model, lora, "").map_err(Failure::usage)?,
+        None => model,
+    };
     let plan = MemoryPlan::new(&model, &config);
     let model = model.with_compute_dtype(config.model.dtype.into());
     let mut scale = LossScale::new(config.model.dtype);
