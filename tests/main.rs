@@ -8,6 +8,8 @@ mod export;
 mod extra;
 mod gradient;
 mod hub;
+mod lora;
+mod lora_run;
 mod objective;
 mod parity;
 mod reference;

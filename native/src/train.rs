@@ -121,8 +121,11 @@ impl Session {
             .map_err(|error| Failure::usage(format!("trainer.device: {error}")))?;
         let device = choice.open()?;
         let files = files(&model.path, !quiet)?;
-        let mut policy = pretrained::load(&files, model.init_seed, DType::F32, &device.device)?;
-        if policy.model.is_exported() {
+        let mut policy = match model.quantize {
+            Some(bits) => pretrained::load_quantized(&files, bits.into(), &device.device)?,
+            None => pretrained::load(&files, model.init_seed, DType::F32, &device.device)?,
+        };
+        if policy.model.is_exported() && model.quantize.is_none() {
             return Err(about(files.name())(WeightsError::Exported));
         }
         if let Some(lora) = &model.lora {

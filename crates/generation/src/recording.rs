@@ -1,6 +1,6 @@
 //! Scoring that can be differentiated later: a forward now, a backward once the cotangents are known.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use qwen2_5_vl::{Prompt, PromptBatch, PromptError, Qwen2_5_VL};
@@ -76,7 +76,7 @@ impl Recording {
         responses: &[Vec<u32>],
         options: RecordOptions,
     ) -> Result<Self, PromptError> {
-        let model = model.clone().fork(&model.device());
+        let model = model.clone().map(&mut Leaves);
         let plain = model.valid();
         let sharing = Sharing::new(counts)?;
         let ids = response_ids(&plain, counts, responses)?;
@@ -120,6 +120,18 @@ impl Recording {
             }
         }
         sum.gradients.grads()
+    }
+}
+
+/// Makes every trained parameter a leaf of its own; frozen ones belong to no graph.
+struct Leaves;
+
+impl ModuleMapper for Leaves {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if !param.is_require_grad() {
+            return param;
+        }
+        param.map(|tensor| tensor.detach().require_grad())
     }
 }
 

@@ -14,10 +14,11 @@ const TEXT: [&str; 7] =
     ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
 /// Those of the vision tower's blocks that are called otherwise.
-const VISION: [&str; 2] = ["qkv", "proj"];
+const VISION: [&str; 2] = ["qkv", "attn.proj"];
 
-/// PEFT's pattern for all that belongs to the vision tower.
-const VISION_PATTERN: &str = r".*\bvisual\..*";
+/// What PEFT leaves out whatever the names: the vision tower, or its convolution.
+const NO_VISION: &str = r".*\bvisual\..*";
+const NO_CONVOLUTION: &str = r".*\bpatch_embed\..*";
 
 /// Freezes a model and puts new adapters on it, which change nothing yet; `base` is where the model
 /// will be found again.
@@ -75,9 +76,10 @@ fn target_modules(config: &LoraConfig) -> Vec<String> {
 }
 
 fn adapter(config: &LoraConfig, names: &[String], base: &str) -> AdapterConfig {
+    let excluded = if config.vision { NO_CONVOLUTION } else { NO_VISION };
     AdapterConfig {
         base_model_name_or_path: Some(base.into()),
-        exclude_modules: (!config.vision).then(|| Names::Pattern(VISION_PATTERN.into())),
+        exclude_modules: Some(Names::Pattern(excluded.into())),
         lora_alpha: config.lora_alpha,
         r: config.r,
         target_modules: Some(Names::Ends(names.to_vec())),

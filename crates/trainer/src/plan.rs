@@ -50,11 +50,13 @@ impl MemoryPlan {
     /// the gate.
     pub fn new(model: &Qwen2_5_VL, config: &TrainConfig) -> Self {
         let parameters = model.num_params() as u64;
-        let weights = parameters * NUMBER;
+        let (quantized, packed) = model.num_quantized();
+        let weights = (parameters - quantized as u64) * NUMBER + packed as u64;
         let trainable = model.num_trainable() as u64;
         let update = Update::new(model, config);
         let gradients = update.gradient_sets * trainable * NUMBER;
-        let activations = update.activations(model.config(), config, weights);
+        let unpacked = update.unpacked(model.config(), config, quantized as u64);
+        let activations = update.activations(model.config(), config, weights) + unpacked;
         let logits = update.logits(model.config());
         // A model without its adapters shares its weights with the one that has them.
         let has_reference = config.algorithm.kl_coef != 0.0 && model.adapter().is_none();
@@ -142,9 +144,15 @@ impl Update {
         let patches = prompt / 2 * vision.merge_unit() as u64;
         let half = config.model.dtype != ComputeDtype::F32;
         let number = if half { NUMBER / 2 } else { NUMBER };
+        // Measured with frozen weights: those that norms multiply, and one more, are not kept.
+        let not_kept = if config.model.lora.is_some() { 3 } else { 0 };
+        let blocks = match config.model.lora.is_some() && !config.model.trains_vision() {
+            true => 0,
+            false => depth,
+        };
         // Both norms, queries before and after rotation, keys, values, the gated product.
         let kv_width = (text.num_key_value_heads * text.head_dim()) as u64;
-        let per_token = 10 * hidden + 4 * kv_width + 5 * text.intermediate_size as u64;
+        let per_token = (10 - not_kept) * hidden + 4 * kv_width + 5 * text.intermediate_size as u64;
         let per_patch = 16 * width + 5 * vision.intermediate_size as u64;
         // Scores and their softmax are f32 always.
         let heads = text.num_attention_heads as u64;
@@ -157,12 +165,21 @@ impl Update {
         let block = patches * per_patch * number + patch_scores;
         let cast = if half { self.workers * weights / 2 } else { 0 };
         match config.trainer.recompute {
-            false => layers * layer + depth * block + cast,
+            false => layers * layer + blocks * block + cast,
             true => {
                 let inputs = layers * (prompt + response) * hidden + depth * patches * width;
                 inputs * number + layer.max(block)
             }
         }
+    }
+
+    /// Quantized weights that a graph holds as floats: those of all layers, or of one at a time.
+    fn unpacked(&self, model: &Qwen2_5_VLConfig, config: &TrainConfig, weights: u64) -> u64 {
+        let layers = match config.trainer.recompute {
+            true => model.text_config.num_hidden_layers as u64,
+            false => 1,
+        };
+        self.workers * weights / layers * NUMBER
     }
 
     fn logits(&self, model: &Qwen2_5_VLConfig) -> u64 {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use qwen2_5_vl::weights::{Checkpoint, Shard, Source, checkpoint_key, load_adapter, save_adapter};
-use qwen2_5_vl::{Qwen2_5_VL, Qwen2_5_VLConfig, WeightsError};
+use qwen2_5_vl::{Quantization, Qwen2_5_VL, Qwen2_5_VLConfig, WeightsError};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 pub use session::Pretrained;
@@ -120,6 +120,24 @@ pub fn load(
             .load(&parts.config, dtype, device)
             .map_err(|source| PretrainedError::Weights { place: files.name(), source })?,
     };
+    Ok(Pretrained::new(model, parts))
+}
+
+/// Loads a model whose matrices are quantized while they are read, for adapters to be trained on.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_quantized(
+    files: &ModelFiles,
+    quantization: Quantization,
+    device: &Device,
+) -> Result<Pretrained, PretrainedError> {
+    let parts = files.parts()?;
+    let model = files
+        .checkpoint()?
+        .load_quantized(&parts.config, quantization, DType::F32, device)
+        .map_err(|source| PretrainedError::Weights { place: files.name(), source })?;
     Ok(Pretrained::new(model, parts))
 }
 

@@ -124,7 +124,15 @@ impl DataConfig {
 
 impl ModelConfig {
     fn validate(&self) -> Result<(), String> {
-        let Some(lora) = &self.lora else { return Ok(()) };
+        let Some(lora) = &self.lora else {
+            let rule = rule(
+                "model.quantize",
+                "set",
+                self.quantize.is_none(),
+                "needs model.lora: quantized weights cannot be trained",
+            );
+            return check(&[rule]);
+        };
         check(&[
             count("model.lora.r", lora.r),
             positive("model.lora.lora_alpha", lora.lora_alpha),
@@ -237,6 +245,7 @@ mod tests {
             ("model.lora={lora_alpha: 0}", "model.lora.lora_alpha"),
             ("model={lora: {vision: true}, freeze_vision: true}", "model.freeze_vision"),
             ("model={lora: {}, init_seed: 3}", "model.init_seed = 3 cannot be set"),
+            ("model.quantize=q4", "needs model.lora"),
         ];
         for (change, expected) in cases {
             let overrides = ["data.train=gym".to_string(), change.to_string()];

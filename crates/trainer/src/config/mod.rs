@@ -7,5 +7,6 @@ mod schema;
 pub use load::{ConfigError, load, to_yaml};
 pub use schema::{
     Augment, ComputeDtype, DataConfig, GymConfig, Logger, LoraConfig, ModelConfig, OptimConfig,
-    Overlong, Resume, RolloutConfig, Schedule, SftConfig, TrainConfig, TrainerConfig, Unreadable,
+    Overlong, Quantize, Resume, RolloutConfig, Schedule, SftConfig, TrainConfig, TrainerConfig,
+    Unreadable,
 };

@@ -6,6 +6,7 @@ use burn::tensor::DType;
 use cppo::AlgorithmConfig;
 use cppo::perturbation::Perturbations;
 use gym::{Difficulty, Family};
+use qwen2_5_vl::Quantization;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Mapping;
@@ -128,8 +129,28 @@ pub struct ModelConfig {
     /// Train low-rank adapters and leave the weights as they are; by default the weights are
     /// trained.
     pub lora: Option<LoraConfig>,
+    /// Keep the frozen weights of linear layers in blocks of integers (QLoRA); only with `lora`.
+    pub quantize: Option<Quantize>,
     /// Number format of computation; weights, gradients and the optimizer's state stay f32.
     pub dtype: ComputeDtype,
+}
+
+/// Bits of a frozen weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Quantize {
+    Q8,
+    Q4,
+}
+
+impl From<Quantize> for Quantization {
+    fn from(quantize: Quantize) -> Self {
+        match quantize {
+            Quantize::Q8 => Self::Q8,
+            Quantize::Q4 => Self::Q4,
+        }
+    }
 }
 
 /// Low-rank adapters; names and defaults are those of PEFT's `LoraConfig`.
