@@ -14,6 +14,8 @@ mod hub;
 mod large;
 mod layouts;
 mod loader;
+mod lora;
+mod lora_run;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod objective;

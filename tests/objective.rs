@@ -1,10 +1,11 @@
 //! The gradient of the whole objective: against PyTorch, and every way to compute it alike.
 
+use burn::module::Module;
 use burn::tensor::{DType, Device};
 use cppo::perturbation::View;
 use cppo::reward::Reward;
 use cppo::{Algorithm, AlgorithmConfig, CplConfig, Gate, Kl, advantages};
-use qwen2_5_vl::Prompt;
+use qwen2_5_vl::{Prompt, Qwen2_5_VL};
 use trainer::collective::Single;
 use trainer::config::{ComputeDtype, OptimConfig, RolloutConfig, TrainConfig, TrainerConfig};
 use trainer::data::Example;
@@ -13,6 +14,7 @@ use trainer::optim::Optim;
 use trainer::rollout::{Group, Response};
 use trainer::update::{gradient, step};
 
+use crate::lora::{everywhere, trained};
 use crate::ranks::on_ranks;
 use crate::reference::{
     Arrays, case, folder, ids, json, model, named, processor, relative, transformers_key,
@@ -110,9 +112,15 @@ fn the_whole_objective_has_pytorchs_loss_and_gradient_of_every_parameter() {
     }
 }
 
+/// The reference model as it is, and with adapters in all layers.
+fn models() -> [Qwen2_5_VL; 2] {
+    let adapted = trained(model(&Device::flex()), &everywhere());
+    [model(&Device::flex().autodiff()), adapted.to_device(&Device::flex().autodiff()).train()]
+}
+
 #[test]
 fn every_way_to_compute_gives_the_same_gradient() {
-    let model = model(&Device::flex().autodiff());
+    let [model, adapted] = models();
     let mut groups = [group(), group(), group()];
     // A prompt without picture has nothing to perturb; the third group teaches nothing.
     groups[1].example.prompt = crate::reference::text_prompt("Why?");
@@ -136,19 +144,20 @@ fn every_way_to_compute_gives_the_same_gradient() {
         AlgorithmConfig { name: Algorithm::Vppo, ..base.clone() },
         AlgorithmConfig { name: Algorithm::Grpo, ..base },
     ];
-    for algorithm in algorithms {
+    let first = (algorithms[0].clone(), &adapted);
+    for (algorithm, model) in algorithms.into_iter().map(|a| (a, &model)).chain([first]) {
         let run = |recompute, micro_batch| {
             let config = config(algorithm.clone(), recompute, micro_batch);
             let (objective, gradients) =
-                gradient(&model, &groups, &views, &config, 1.0, &Single).unwrap();
-            (objective, named(&model, &gradients))
+                gradient(model, &groups, &views, &config, 1.0, &Single).unwrap();
+            (objective, named(model, &gradients))
         };
         let (expected_objective, expected) = run(false, 64);
         let split = on_ranks(2, |ranks| {
             let config = config(algorithm.clone(), true, 64);
             let (objective, gradients) =
-                gradient(&model, &groups, &views, &config, 1.0, ranks).unwrap();
-            (objective, named(&model, &gradients))
+                gradient(model, &groups, &views, &config, 1.0, ranks).unwrap();
+            (objective, named(model, &gradients))
         });
         for (objective, found) in split {
             assert!((objective.loss - expected_objective.loss).abs() < 1e-5);
@@ -237,6 +246,6 @@ fn a_loss_scale_that_overflows_skips_the_update_and_is_halved() {
     assert!(named_weights(&model) != before);
 }
 
-fn named_weights(model: &qwen2_5_vl::Qwen2_5_VL) -> Vec<f32> {
+fn named_weights(model: &Qwen2_5_VL) -> Vec<f32> {
     model.model.norm.weight.val().into_data().iter::<f32>().collect()
 }

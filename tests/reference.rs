@@ -1,7 +1,7 @@
 //! The reference model and the values that PyTorch and transformers computed with it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -26,8 +26,14 @@ pub fn model(device: &Device) -> Qwen2_5_VL {
 
 /// A model of the reference folder, computing in f32.
 pub fn model_in(name: &str, device: &Device) -> Qwen2_5_VL {
-    let config = Qwen2_5_VLConfig::from_json(&read(&format!("{name}/config.json"))).unwrap();
-    Checkpoint::open(&folder().join(name)).unwrap().load(&config, DType::F32, device).unwrap()
+    model_at(&folder().join(name), device)
+}
+
+/// A model of any folder, computing in f32.
+pub fn model_at(folder: &Path, device: &Device) -> Qwen2_5_VL {
+    let config = std::fs::read_to_string(folder.join("config.json")).unwrap();
+    let config = Qwen2_5_VLConfig::from_json(&config).unwrap();
+    Checkpoint::open(folder).unwrap().load(&config, DType::F32, device).unwrap()
 }
 
 pub fn json() -> serde_json::Value {

@@ -1,6 +1,7 @@
 //! Arguments that several commands share.
 
 use std::io::Read;
+use std::path::PathBuf;
 
 use burn::tensor::{DType, Device};
 use clap::{Args, ValueEnum};
@@ -15,6 +16,9 @@ pub struct ModelArgs {
     /// the small demo model that reads coloured shapes
     #[arg(long, short)]
     pub model: Option<String>,
+    /// Folder of an adapter in PEFT's format to put on the model
+    #[arg(long, value_name = "FOLDER")]
+    pub adapter: Option<PathBuf>,
     /// auto, cpu, wgpu, vulkan, metal or cuda, and which one of several: cuda:1
     #[arg(long, default_value = "auto")]
     pub device: DeviceChoice,

@@ -1,5 +1,8 @@
 //! The model, the gym recipe and the configuration that `cppo` brings along.
 
+/// What an adapter's `base_model_name_or_path` calls the demo model.
+pub const NAME: &str = "cppo-demo";
+
 /// Files of the demo model in Hugging Face layout.
 pub const MODEL: &[(&str, &[u8])] = &[
     ("config.json", include_bytes!("../demo/model/config.json")),

@@ -13,12 +13,13 @@ use qwen2_5_vl::{Quantization, WeightsError};
 use serde_json::{Value, json};
 use session::SelfTest;
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 use trainer::pretrained::ModelFiles;
 
 use crate::failure::{Failure, about};
 use crate::infer::print;
 use crate::interrupt::on_interrupt;
-use crate::pretrained;
+use crate::pretrained::{self, Named};
 
 /// Arguments of `cppo export`.
 #[derive(Args)]
@@ -29,6 +30,12 @@ pub struct ExportCommand {
     /// Folder to write
     #[arg(long, short)]
     out: PathBuf,
+    /// Folder of an adapter in PEFT's format to merge into the model
+    #[arg(long, value_name = "FOLDER")]
+    adapter: Option<PathBuf>,
+    /// Write a Hugging Face folder, in f32, with the adapter merged into the weights
+    #[arg(long, conflicts_with_all = ["dtype", "shard_mb", "name", "no_selftest", "json"])]
+    merge: bool,
     /// f32, f16, or matrices in blocks of 8 or 4 bits
     #[arg(long, default_value = "q4")]
     dtype: ExportDtype,
@@ -79,23 +86,41 @@ impl ExportCommand {
                 self.out.display()
             )));
         }
-        let named = self.model.as_deref().unwrap_or("");
-        let files = pretrained::files(named, !self.quiet)?;
+        let named = pretrained::named(self.model.as_deref(), self.adapter.as_deref(), !self.quiet)?;
+        let parent = match self.out.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        std::fs::create_dir_all(parent).map_err(about(parent.display()))?;
+        let temporary = || {
+            let builder = tempfile::Builder::new().prefix(".export_").tempdir_in(parent);
+            builder.map_err(about(parent.display()))
+        };
+        let merged = match named.adapter {
+            Some(_) => Some(merge(&named, temporary()?)?),
+            None => None,
+        };
+        if self.merge {
+            let merged = merged.ok_or_else(|| {
+                Failure::usage("--merge needs an adapter: give --adapter, or its folder as --model")
+            })?;
+            replace(merged, &self.out).map_err(about(self.out.display()))?;
+            if !self.quiet {
+                print(&format!("{}: a model with the adapter merged\n", self.out.display()));
+            }
+            return Ok(());
+        }
+        let files = match &merged {
+            Some(folder) => ModelFiles::Folder(folder.path().into()),
+            None => named.files,
+        };
         let parts = files.parts()?;
         let mut checkpoint = files.checkpoint()?;
         let export = checkpoint
             .export(&parts.config, self.dtype.into(), self.shard_mb << 20)
             .map_err(about(files.name()))?;
 
-        let parent = match self.out.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        std::fs::create_dir_all(parent).map_err(about(parent.display()))?;
-        let temporary = tempfile::Builder::new()
-            .prefix(".export_")
-            .tempdir_in(parent)
-            .map_err(about(parent.display()))?;
+        let temporary = temporary()?;
         let progress = self.progress(&export);
         let stop = on_interrupt("");
         let mut shards = Vec::new();
@@ -186,6 +211,13 @@ impl ExportCommand {
     }
 }
 
+/// Fills a folder with a model whose adapter is merged into its weights.
+fn merge(named: &Named, folder: TempDir) -> Result<TempDir, Failure> {
+    let model = named.load(DType::F32, &Device::flex())?;
+    trainer::pretrained::save_merged(&model, folder.path())?;
+    Ok(folder)
+}
+
 /// What this machine's CPU makes of the exported weights.
 fn selftest(folder: &Path) -> Result<SelfTest, Failure> {
     let files = ModelFiles::Folder(folder.into());
@@ -211,7 +243,7 @@ fn unwritten(error: WeightsError, out: &Path) -> Failure {
 }
 
 /// Moves the finished folder to its place; what was there goes only then.
-fn replace(temporary: tempfile::TempDir, out: &Path) -> std::io::Result<()> {
+fn replace(temporary: TempDir, out: &Path) -> std::io::Result<()> {
     let old = match out.exists() {
         true => {
             let aside = temporary.path().with_extension("old");

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use trainer::collective::leads;
 use trainer::config::{Logger, ModelConfig, SftConfig, TrainConfig, TrainerConfig, load, to_yaml};
 use trainer::hooks::Hooks;
+use trainer::lora::attach;
 use trainer::metrics::console::{Console, colour_wanted};
 use trainer::plan::MemoryPlan;
 use trainer::pretrained::{self, Pretrained};
@@ -22,7 +23,7 @@ use crate::demo;
 use crate::device::Opened;
 use crate::failure::{Failure, about};
 use crate::interrupt::on_interrupt;
-use crate::pretrained::files;
+use crate::pretrained::{base_name, files};
 use crate::ranks::Ranks;
 
 /// A configuration and what changes it.
@@ -157,9 +158,16 @@ impl Session {
             .map_err(|error| Failure::usage(format!("trainer.device: {error}")))?;
         let device = choice.open_for(ranks.local_rank())?;
         let files = files(&model.path, !quiet)?;
-        let policy = pretrained::load(&files, model.init_seed, DType::F32, &device.device)?;
-        if policy.model.is_exported() {
+        let mut policy = match model.quantize {
+            Some(bits) => pretrained::load_quantized(&files, bits.into(), &device.device)?,
+            None => pretrained::load(&files, model.init_seed, DType::F32, &device.device)?,
+        };
+        if policy.model.is_exported() && model.quantize.is_none() {
             return Err(about(files.name())(WeightsError::Exported));
+        }
+        if let Some(lora) = &model.lora {
+            policy.model =
+                attach(policy.model, lora, &base_name(&model.path)).map_err(Failure::usage)?;
         }
         Ok((device, policy))
     }

@@ -75,8 +75,8 @@ impl Layers {
     ) {
         let d_hidden = self.predictors(sum.model, d_predicting);
         let d_embedded = self.layers(sum, d_hidden);
-        let d_features = self.embeddings(sum, ids, d_embedded);
-        if let Some(d_features) = d_features.filter(|_| train_vision) {
+        let d_features = self.embeddings(sum, ids, d_embedded, train_vision);
+        if let Some(d_features) = d_features {
             self.vision(sum, d_features);
         }
     }
@@ -112,13 +112,19 @@ impl Layers {
         sum: &mut Sum,
         ids: Tensor<2, Int>,
         d_embedded: (Tensor<3>, Tensor<3>),
+        train_vision: bool,
     ) -> Option<Tensor<2>> {
+        let leaf = |x: &Tensor<2>| if train_vision { leaf(x) } else { x.clone() };
         let features = self.features.as_ref().map(leaf);
         let prompt = sum.model.embed_prompts(&self.batch, features.clone());
         let response = sum.model.embed_responses(ids);
         let loss = pulled(prompt, d_embedded.0) + pulled(response, d_embedded.1);
+        if !loss.is_tracked() {
+            return None;
+        }
         let mut gradients = loss.backward();
-        let d_features = features.map(|features| taken(&features, &mut gradients));
+        let d_features =
+            features.filter(|_| train_vision).map(|features| taken(&features, &mut gradients));
         sum.add(gradients);
         d_features
     }
@@ -137,7 +143,7 @@ impl Layers {
             sum.add(gradients);
         }
         let Some(pixels) = sum.model.pixels(&self.batch) else { return };
-        sum.add(pulled(visual.embed_patches(pixels, &plan), d_hidden).backward());
+        sum.pull(pulled(visual.embed_patches(pixels, &plan), d_hidden));
     }
 }
 

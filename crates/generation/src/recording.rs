@@ -1,6 +1,6 @@
 //! Scoring that can be differentiated later: a forward now, a backward once the cotangents are known.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use qwen2_5_vl::{Prompt, PromptBatch, PromptError, Qwen2_5_VL};
@@ -79,7 +79,7 @@ impl Recording {
         if prompts.iter().any(|prompt| prompt.image_embeds.is_some()) {
             return Err(PromptError::Encoded);
         }
-        let model = model.clone().fork(&model.device());
+        let model = model.clone().map(&mut Leaves);
         let plain = model.valid();
         let sharing = Sharing::new(counts)?;
         let ids = response_ids(&plain, counts, responses)?;
@@ -117,14 +117,24 @@ impl Recording {
         let d_predicting =
             head::backward(&mut sum, predicting, targets, options.temperature, cotangents);
         match activations {
-            Kept::Graph(end) => {
-                sum.add((*end * d_predicting).sum().backward());
-            }
+            Kept::Graph(end) => sum.pull((*end * d_predicting).sum()),
             Kept::Layers(layers) => {
                 layers.backward(&mut sum, ids, d_predicting, options.train_vision);
             }
         }
         sum.gradients.grads()
+    }
+}
+
+/// Makes every trained parameter a leaf of its own; frozen ones belong to no graph.
+struct Leaves;
+
+impl ModuleMapper for Leaves {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if !param.is_require_grad() {
+            return param;
+        }
+        param.map(|tensor| tensor.detach().require_grad())
     }
 }
 
@@ -150,6 +160,13 @@ pub(crate) struct Sum<'a> {
 }
 
 impl Sum<'_> {
+    /// Adds the gradient of a loss; of one that depends on frozen parameters alone there is none.
+    pub fn pull(&mut self, loss: Tensor<1>) {
+        if loss.is_tracked() {
+            self.add(loss.backward());
+        }
+    }
+
     pub fn add(&mut self, gradients: burn::tensor::Gradients) {
         let gradients = GradientsParams::from_grads(gradients, self.model);
         self.gradients.accumulate(self.model, gradients);

@@ -53,6 +53,10 @@ pub enum WeightsError {
     NotFound { path: PathBuf },
     #[error("weights do not fit config.json:\n  {}", problems.join("\n  "))]
     Mismatch { problems: Vec<String> },
+    #[error("{}: {message}", path.display())]
+    Adapter { path: PathBuf, message: String },
+    #[error("the adapter {} does not fit the model:\n  {}", folder.display(), problems.join("\n  "))]
+    AdapterMismatch { folder: PathBuf, problems: Vec<String> },
     #[error("exported weights are for inference; train or save the model they were made from")]
     Exported,
     #[error(transparent)]

@@ -44,7 +44,7 @@ fn by_features<const D: usize>(
     let part = |span: Range<usize>| {
         let gate = gate.rows(span.clone()).forward(x.clone());
         let up = up.rows(span.clone()).forward(x.clone());
-        down.weight.clone().slice_dim(1, span).matmul(gated(gate, up))
+        down.inputs(span).product(gated(gate, up))
     };
     let spans = parallel::spans(inner, PART / 2 / (rows * width).max(1), &device);
     let parts = parallel::map(spans, part).into_iter();
@@ -52,27 +52,50 @@ fn by_features<const D: usize>(
     down.add_bias(sum).transpose().reshape(dims)
 }
 
-/// A layer that maps columns: `W · x + b`.
+/// A layer that maps columns: `W · x + b`, with its adapter.
 struct Columns {
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
+    /// `A` and `s · B`.
+    lora: Option<(Tensor<2>, Tensor<2>)>,
 }
 
 impl Columns {
     fn new(layer: &Linear, dtype: DType) -> Self {
         let (weight, bias) = layer.cast(dtype);
-        Self { weight, bias }
+        Self { weight, bias, lora: layer.lora.as_ref().map(|lora| lora.factors(dtype)) }
     }
 
+    /// The part that gives some of the outputs.
     fn rows(&self, span: Range<usize>) -> Self {
+        let rows = |x: Tensor<2>| x.slice_dim(0, span.clone());
         Self {
-            weight: self.weight.clone().slice_dim(0, span.clone()),
-            bias: self.bias.clone().map(|bias| bias.slice_dim(0, span)),
+            weight: rows(self.weight.clone()),
+            bias: self.bias.clone().map(|bias| bias.slice_dim(0, span.clone())),
+            lora: self.lora.clone().map(|(a, b)| (a, rows(b))),
+        }
+    }
+
+    /// The part that takes some of the inputs.
+    fn inputs(&self, span: Range<usize>) -> Self {
+        let columns = |x: Tensor<2>| x.slice_dim(1, span.clone());
+        Self {
+            weight: columns(self.weight.clone()),
+            bias: self.bias.clone(),
+            lora: self.lora.clone().map(|(a, b)| (columns(a), b)),
         }
     }
 
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.add_bias(self.weight.clone().matmul(x))
+        self.add_bias(self.product(x))
+    }
+
+    fn product(&self, x: Tensor<2>) -> Tensor<2> {
+        let output = self.weight.clone().matmul(x.clone());
+        match self.lora.clone() {
+            Some((a, b)) => output + b.matmul(a.matmul(x)),
+            None => output,
+        }
     }
 
     fn add_bias(&self, x: Tensor<2>) -> Tensor<2> {

@@ -17,6 +17,7 @@ mod feed_forward;
 #[cfg(all(feature = "gpu", not(feature = "fusion")))]
 mod kernel;
 mod linear;
+mod lora;
 mod model;
 mod parallel;
 mod prompt;
@@ -33,6 +34,7 @@ pub use cache::{Kept, KvCache, Prefix};
 pub use config::{Qwen2_5_VLConfig, RopeParameters, TextConfig, VisionConfig};
 pub use error::{ConfigError, PromptError, WeightsError};
 pub use linear::{Embedding, Linear, RmsNorm};
+pub use lora::Lora;
 pub use model::{PromptBatch, Qwen2_5_VL};
 pub use parallel::{map_on_cores, workers};
 pub use prompt::{Prompt, RopeIndex};

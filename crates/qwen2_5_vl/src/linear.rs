@@ -7,6 +7,7 @@ use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor};
 
+use crate::lora::Lora;
 use crate::parallel;
 use crate::quantized::{self, is_quantized};
 use crate::table::Table;
@@ -21,6 +22,8 @@ pub struct Linear {
     pub weight: Param<Tensor<2>>,
     /// `[out_features]`
     pub bias: Option<Param<Tensor<1>>>,
+    /// Its adapter, if it has one.
+    pub lora: Option<Lora>,
 }
 
 impl Linear {
@@ -29,6 +32,7 @@ impl Linear {
         Self {
             weight: Initializer::Normal { mean: 0.0, std }.init([outputs, inputs], device),
             bias: bias.then(|| Initializer::Zeros.init([outputs], device)),
+            lora: None,
         }
     }
 
@@ -40,10 +44,14 @@ impl Linear {
     /// - output: `[..., out_features]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let (weight, bias) = self.cast(x.dtype());
-        linear(x, weight, bias)
+        match &self.lora {
+            Some(lora) => linear(x.clone(), weight, bias) + lora.forward(x),
+            None => linear(x, weight, bias),
+        }
     }
 
-    /// Weight and bias in the dtype of computation; a quantized weight stays as it is.
+    /// Weight and bias in the dtype of computation, without the adapter; a quantized weight stays
+    /// as it is.
     pub(crate) fn cast(&self, dtype: DType) -> (Tensor<2>, Option<Tensor<1>>) {
         (cast(self.weight.val(), dtype), self.bias.as_ref().map(|bias| cast(bias.val(), dtype)))
     }

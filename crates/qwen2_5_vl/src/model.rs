@@ -9,11 +9,12 @@ use crate::config::Qwen2_5_VLConfig;
 use crate::error::PromptError;
 use crate::linear::{Linear, cast};
 use crate::prompt::Prompt;
-use crate::quantized::is_quantized;
+use crate::quantized::BLOCK;
 use crate::rope::Rope;
 use crate::table::Table;
 use crate::text::{Pass, TextModel};
 use crate::vision::VisionTransformer;
+use crate::weights::AdapterConfig;
 
 /// Qwen2.5-VL with its language model head (`Qwen2_5_VLForConditionalGeneration`).
 #[derive(Module, Debug)]
@@ -29,6 +30,9 @@ pub struct Qwen2_5_VL {
     config: Qwen2_5_VLConfig,
     #[module(skip)]
     dtype: DType,
+    /// What the adapters are, where there are some.
+    #[module(skip)]
+    pub(crate) adapter: Option<AdapterConfig>,
 }
 
 /// A batch of prompts as ids and places, padded on the right: what does not depend on weights.
@@ -71,6 +75,7 @@ impl Qwen2_5_VL {
             head: None,
             config: config.clone(),
             dtype: DType::F32,
+            adapter: None,
         }
     }
 
@@ -87,15 +92,27 @@ impl Qwen2_5_VL {
 
     /// Whether weights are quantized or in parts, so that they can neither be trained nor saved.
     pub fn is_exported(&self) -> bool {
-        struct Quantized(bool);
+        let is_quantized = self.num_quantized().0 > 0;
+        is_quantized || self.head.is_some() || self.model.embed_tokens.table.is_some()
+    }
+
+    /// How many weights are quantized on the device, and the bytes that they take with their scales.
+    pub fn num_quantized(&self) -> (usize, usize) {
+        struct Quantized(usize, usize);
         impl ModuleVisitor for Quantized {
             fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-                self.0 |= is_quantized(&param.val());
+                if param.is_initialized()
+                    && let DType::QFloat(scheme) = param.val().dtype()
+                {
+                    let weights = param.lazy_shape().num_elements();
+                    self.0 += weights;
+                    self.1 += weights * scheme.size_bits_value() / 8 + weights / BLOCK * 4;
+                }
             }
         }
-        let mut quantized = Quantized(false);
+        let mut quantized = Quantized(0, 0);
         self.visit(&mut quantized);
-        quantized.0 || self.head.is_some() || self.model.embed_tokens.table.is_some()
+        (quantized.0, quantized.1)
     }
 
     /// The device of the weights.

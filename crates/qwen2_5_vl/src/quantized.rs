@@ -12,6 +12,7 @@ use burn::tensor::{DType, Int, Tensor, TensorData};
 use half::f16;
 
 use crate::linear::cast;
+use crate::parallel;
 
 /// Weights that share a scale.
 pub const BLOCK: usize = 32;
@@ -40,7 +41,6 @@ impl Quantization {
     }
 
     /// The largest weight whose scale is a finite f16.
-    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn largest(self) -> f32 {
         f16::MAX.to_f32() * self.reach()
     }
@@ -115,6 +115,20 @@ impl Quantization {
         weights.collect()
     }
 
+    /// A matrix of floats, with a multiple of [`BLOCK`] inputs, as it goes to a device: packed, or
+    /// rounded alike.
+    pub(crate) fn rounded(self, matrix: &TensorData, dtype: DType, packed: bool) -> TensorData {
+        let shape = [0, 1].map(|axis| matrix.shape()[axis]);
+        let weights = matrix.as_slice::<f32>().expect("read as f32");
+        let parts = parallel::map(weights.chunks(BLOCK * 4096).collect(), |x| self.quantize(x));
+        let (bytes, scales): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        let (bytes, scales) = (bytes.concat(), scales.concat());
+        if packed {
+            return self.device_data(bytes, &scales, shape, dtype);
+        }
+        TensorData::new(self.dequantize(&bytes, &scales), shape).convert_dtype(dtype)
+    }
+
     /// Packed integers and scales as they go to a GPU; the scales take the dtype of computation,
     /// which the device surely has.
     pub(crate) fn device_data(
@@ -168,7 +182,11 @@ const UNPACKED: usize = 1 << 23;
 pub(crate) fn product(x: Tensor<2>, weight: &Tensor<2>) -> Tensor<2> {
     let [rows, inputs] = x.dims();
     let [outputs, _] = weight.dims();
+    // A graph is recorded by Burn's operations only; for them the weight is a constant.
+    let weight = &weight.clone().without_autodiff();
+    let device = x.device().without_autodiff();
     if rows <= FEW_ROWS
+        && !x.is_autodiff()
         && let Some(output) = multiplied(&x, weight)
     {
         return output;
@@ -176,7 +194,7 @@ pub(crate) fn product(x: Tensor<2>, weight: &Tensor<2>) -> Tensor<2> {
     let step = (UNPACKED / inputs).clamp(1, outputs);
     let parts = (0..outputs).step_by(step).map(|first| {
         let span = first as i64..(first + step).min(outputs) as i64;
-        let part = select(weight, Tensor::arange(span, &x.device()), 0, x.dtype());
+        let part = select(weight, Tensor::arange(span, &device), 0, x.dtype());
         x.clone().matmul(part.transpose())
     });
     Tensor::cat(parts.collect(), 1)

@@ -1,4 +1,5 @@
-//! Checkpoints: a Hugging Face model folder with the optimizer and the place in the data.
+//! Checkpoints: a Hugging Face model folder, or PEFT's adapter folder, with the optimizer and the
+//! place in the data.
 //!
 //! A checkpoint is written beside its place and renamed, and `latest` moves last, so that whatever
 //! happens there is a whole one. Each file's length and checksum are kept, so that a damaged
@@ -170,14 +171,21 @@ impl Checkpoints {
     }
 }
 
-/// Reads the model of a checkpoint.
+/// Reads the model of a checkpoint; where it holds adapters, they replace those of `policy`.
 ///
 /// # Errors
 ///
 /// When its files cannot be read.
-pub fn load_policy(path: &Path, device: &Device) -> Result<Pretrained, PretrainedError> {
-    let files = ModelFiles::Folder(path.into());
-    pretrained::load(&files, None, burn::tensor::DType::F32, device)
+pub fn load_policy(
+    policy: Pretrained,
+    path: &Path,
+    device: &Device,
+) -> Result<Pretrained, PretrainedError> {
+    if policy.model.adapter().is_none() {
+        let files = ModelFiles::Folder(path.into());
+        return pretrained::load(&files, None, burn::tensor::DType::F32, device);
+    }
+    pretrained::with_adapter(policy, path)
 }
 
 /// Reads the optimizer of a checkpoint.

@@ -54,7 +54,7 @@ impl ForwardOptions {
             true => (Activations::Recomputed, limit),
             false => (Activations::Stored, usize::MAX),
         };
-        let train_vision = !model.freeze_vision;
+        let train_vision = model.trains_vision();
         let record = RecordOptions { temperature, activations, train_vision };
         Self { record, limit, keep_up_to, compares: false }
     }

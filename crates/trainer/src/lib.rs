@@ -12,6 +12,7 @@ pub mod evaluate;
 pub mod forward;
 pub mod hooks;
 pub mod hub;
+pub mod lora;
 pub mod loss_scale;
 pub mod metrics;
 pub mod optim;

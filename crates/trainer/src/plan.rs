@@ -28,6 +28,8 @@ const LOGIT_ARRAYS: u64 = 5;
 pub struct MemoryPlan {
     /// Numbers that the model consists of.
     pub parameters: u64,
+    /// Those of them that training changes.
+    pub trainable: u64,
     pub weights: u64,
     pub reference: u64,
     pub gradients: u64,
@@ -48,18 +50,23 @@ impl MemoryPlan {
     /// the gate.
     pub fn new(model: &Qwen2_5_VL, config: &TrainConfig) -> Self {
         let parameters = model.num_params() as u64;
-        let weights = parameters * NUMBER;
+        let (quantized, packed) = model.num_quantized();
+        let weights = (parameters - quantized as u64) * NUMBER + packed as u64;
+        let trainable = model.num_trainable() as u64;
         let update = Update::new(model, config);
-        let gradients = update.gradient_sets * weights;
-        let activations = update.activations(model.config(), config, weights);
+        let gradients = update.gradient_sets * trainable * NUMBER;
+        let unpacked = update.unpacked(model.config(), config, quantized as u64);
+        let activations = update.activations(model.config(), config, weights) + unpacked;
         let logits = update.logits(model.config());
-        let has_reference = config.algorithm.kl_coef != 0.0;
+        // A model without its adapters shares its weights with the one that has them.
+        let has_reference = config.algorithm.kl_coef != 0.0 && model.adapter().is_none();
         Self {
             parameters,
+            trainable,
             weights,
             reference: if has_reference { weights } else { 0 },
             gradients,
-            optimizer: 2 * weights,
+            optimizer: 2 * trainable * NUMBER,
             activations,
             logits,
             // Stored activations are released as gradients come.
@@ -137,9 +144,15 @@ impl Update {
         let patches = prompt / 2 * vision.merge_unit() as u64;
         let half = config.model.dtype != ComputeDtype::F32;
         let number = if half { NUMBER / 2 } else { NUMBER };
+        // Measured with frozen weights: those that norms multiply, and one more, are not kept.
+        let not_kept = if config.model.lora.is_some() { 3 } else { 0 };
+        let blocks = match config.model.lora.is_some() && !config.model.trains_vision() {
+            true => 0,
+            false => depth,
+        };
         // Both norms, queries before and after rotation, keys, values, the gated product.
         let kv_width = (text.num_key_value_heads * text.head_dim()) as u64;
-        let per_token = 10 * hidden + 4 * kv_width + 5 * text.intermediate_size as u64;
+        let per_token = (10 - not_kept) * hidden + 4 * kv_width + 5 * text.intermediate_size as u64;
         let per_patch = 16 * width + 5 * vision.intermediate_size as u64;
         // Scores and their softmax are f32 always.
         let heads = text.num_attention_heads as u64;
@@ -152,12 +165,21 @@ impl Update {
         let block = patches * per_patch * number + patch_scores;
         let cast = if half { self.workers * weights / 2 } else { 0 };
         match config.trainer.recompute {
-            false => layers * layer + depth * block + cast,
+            false => layers * layer + blocks * block + cast,
             true => {
                 let inputs = layers * (prompt + response) * hidden + depth * patches * width;
                 inputs * number + layer.max(block)
             }
         }
+    }
+
+    /// Quantized weights that a graph holds as floats: those of all layers, or of one at a time.
+    fn unpacked(&self, model: &Qwen2_5_VLConfig, config: &TrainConfig, weights: u64) -> u64 {
+        let layers = match config.trainer.recompute {
+            true => model.text_config.num_hidden_layers as u64,
+            false => 1,
+        };
+        self.workers * weights / layers * NUMBER
     }
 
     fn logits(&self, model: &Qwen2_5_VLConfig) -> u64 {
@@ -176,7 +198,12 @@ fn kv_cache(model: &Qwen2_5_VLConfig, config: &TrainConfig) -> u64 {
 impl std::fmt::Display for MemoryPlan {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         let gigabytes = |bytes: u64| bytes as f64 / 1e9;
-        writeln!(f, "{:.3} M parameters", self.parameters as f64 / 1e6)?;
+        let millions = |count: u64| count as f64 / 1e6;
+        write!(f, "{:.3} M parameters", millions(self.parameters))?;
+        match self.trainable == self.parameters {
+            true => writeln!(f)?,
+            false => writeln!(f, ", {:.3} M of them trained", millions(self.trainable))?,
+        }
         for (name, bytes) in [
             ("weights", self.weights),
             ("reference", self.reference),

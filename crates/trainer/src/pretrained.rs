@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use qwen2_5_vl::weights::{Checkpoint, Shard, Source, checkpoint_key};
-use qwen2_5_vl::{Qwen2_5_VL, Qwen2_5_VLConfig, WeightsError};
+use qwen2_5_vl::weights::{Checkpoint, Shard, Source, checkpoint_key, load_adapter, save_adapter};
+use qwen2_5_vl::{Quantization, Qwen2_5_VL, Qwen2_5_VLConfig, WeightsError};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 pub use session::Pretrained;
@@ -167,12 +167,56 @@ pub fn load(
     Ok(Pretrained::new(model, parts))
 }
 
-/// Writes the model as a folder that transformers loads: weights in f32 and the companions.
+/// Loads a model whose matrices are quantized while they are read, for adapters to be trained on.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_quantized(
+    files: &ModelFiles,
+    quantization: Quantization,
+    device: &Device,
+) -> Result<Pretrained, PretrainedError> {
+    let parts = files.parts()?;
+    let model = files
+        .checkpoint()?
+        .load_quantized(&parts.config, quantization, DType::F32, device)
+        .map_err(|source| PretrainedError::Weights { place: files.name(), source })?;
+    Ok(Pretrained::new(model, parts))
+}
+
+/// Puts the adapters of a folder on a model.
+///
+/// # Errors
+///
+/// When a file is missing, damaged, or does not fit the model.
+pub fn with_adapter(policy: Pretrained, folder: &Path) -> Result<Pretrained, PretrainedError> {
+    let model = load_adapter(policy.model, folder)
+        .map_err(|source| PretrainedError::Weights { place: policy.name.clone(), source })?;
+    Ok(Pretrained { model, ..policy })
+}
+
+/// Writes the model as a folder that transformers loads: weights in f32 and the companions; or its
+/// adapters, as PEFT does, where it has some.
 ///
 /// # Errors
 ///
 /// When the folder cannot be written to.
 pub fn save(policy: &Pretrained, folder: &Path) -> Result<(), PretrainedError> {
+    let failed = |source| PretrainedError::Weights { place: policy.name.clone(), source };
+    let model = policy.model.valid();
+    if model.adapter().is_some() {
+        return save_adapter(&model, folder).map_err(failed);
+    }
+    save_merged(policy, folder)
+}
+
+/// Writes the model as a folder that transformers loads, its adapters merged into the weights.
+///
+/// # Errors
+///
+/// When the folder cannot be written to.
+pub fn save_merged(policy: &Pretrained, folder: &Path) -> Result<(), PretrainedError> {
     qwen2_5_vl::weights::save(&policy.model.valid(), folder, DType::F32)
         .map_err(|source| PretrainedError::Weights { place: policy.name.clone(), source })?;
     for (name, bytes) in &policy.companions {

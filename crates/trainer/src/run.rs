@@ -123,19 +123,22 @@ impl Run {
         Ok(())
     }
 
-    /// Loads the checkpoint to go on from, if there is one.
+    /// Loads the checkpoint to go on from; without one, `policy` is what the run starts with.
     ///
     /// # Errors
     ///
     /// When it cannot be read.
     pub fn resume(
         &mut self,
+        policy: Pretrained,
         optim: &mut Optim,
         device: &Device,
-    ) -> Result<Option<(Pretrained, TrainerState)>, CheckpointError> {
-        let Some((path, state)) = self.resume.take() else { return Ok(None) };
+    ) -> Result<(Pretrained, TrainerState), CheckpointError> {
+        let Some((path, state)) = self.resume.take() else {
+            return Ok((policy, TrainerState::default()));
+        };
         load_optimizer(optim, &path, device)?;
-        Ok(Some((load_policy(&path, device)?, state)))
+        Ok((load_policy(policy, &path, device)?, state))
     }
 
     /// Writes the metrics of a step.

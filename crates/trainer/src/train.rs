@@ -71,9 +71,11 @@ pub fn train(
     device: &Device,
     hooks: &mut Hooks,
 ) -> Result<Outcome, TrainError> {
-    // The reference is the policy that the run started from, also where the run goes on.
-    let reference = (config.algorithm.kl_coef != 0.0)
-        .then(|| policy.model.clone().with_compute_dtype(config.model.dtype.into()));
+    // The reference is the policy that the run started from, also where the run goes on; new
+    // adapters change nothing, so it is the model without them and shares its weights.
+    let reference = (config.algorithm.kl_coef != 0.0).then(|| {
+        policy.model.clone().without_adapters().with_compute_dtype(config.model.dtype.into())
+    });
     let mut programs = Programs::start(&config.algorithm.reward)?;
     let judging = Judging { rollout: config.rollout.clone(), algorithm: config.algorithm.clone() };
     let parts = (&config.data, &config.model, &config.optim, &config.trainer);

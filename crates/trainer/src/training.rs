@@ -78,8 +78,7 @@ impl Training {
             false => Optim::new(optim),
         };
         let mut run = Run::open(config, trainer, hooks.ranks)?;
-        let (mut policy, mut state) =
-            run.resume(&mut optim, device)?.unwrap_or((policy, TrainerState::default()));
+        let (mut policy, mut state) = run.resume(policy, &mut optim, device)?;
         policy.model = policy.model.to_device(&device.clone().autodiff()).train();
         policy.model = policy.model.with_compute_dtype(model.dtype.into());
         let scale = state.loss_scale.unwrap_or(LossScale::new(model.dtype));

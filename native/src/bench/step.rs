@@ -13,6 +13,7 @@ use serde_json::json;
 use trainer::collective::Single;
 use trainer::config::{TrainConfig, load};
 use trainer::data::Example;
+use trainer::lora::attach;
 use trainer::loss_scale::LossScale;
 use trainer::optim::Optim;
 use trainer::plan::MemoryPlan;
@@ -57,6 +58,10 @@ pub fn run(
     changes.extend(bench.changes.iter().cloned());
     let config: TrainConfig = load(None, None, &changes).map_err(Failure::usage)?;
     config.validate().map_err(Failure::usage)?;
+    let model = match &config.model.lora {
+        Some(lora) => attach(model, lora, "").map_err(Failure::usage)?,
+        None => model,
+    };
     let plan = MemoryPlan::new(&model, &config);
     let model = model.with_compute_dtype(config.model.dtype.into());
     let mut scale = LossScale::new(config.model.dtype);

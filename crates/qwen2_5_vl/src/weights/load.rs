@@ -1,8 +1,6 @@
 //! From safetensors files into a model, tensor by tensor.
 
-use std::collections::BTreeMap;
-#[cfg(not(target_arch = "wasm32"))]
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};
 
 use burn::module::{Module, ModuleMapper, Param};
@@ -18,6 +16,7 @@ use crate::config::Qwen2_5_VLConfig;
 use crate::error::WeightsError;
 use crate::model::Qwen2_5_VL;
 use crate::parallel;
+use crate::quantized::{BLOCK, Quantization};
 use crate::table::Table;
 
 /// The weight files of one model.
@@ -46,12 +45,35 @@ impl<R: Read + Seek> Checkpoint<R> {
     ///
     /// One error names every tensor that is missing, unexpected or of another shape.
     pub fn load(
-        mut self,
+        self,
         config: &Qwen2_5_VLConfig,
         dtype: DType,
         device: &Device,
     ) -> Result<Qwen2_5_VL, WeightsError> {
+        self.assemble(Assembly::new(config, dtype, device))
+    }
+
+    /// As [`Self::load`], with the matrices of the linear layers in both towers quantized while they
+    /// are read; a CPU rounds them alike and keeps floats.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`], and where a weight is not finite or too large for its format.
+    pub fn load_quantized(
+        self,
+        config: &Qwen2_5_VLConfig,
+        quantization: Quantization,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Qwen2_5_VL, WeightsError> {
         let mut assembly = Assembly::new(config, dtype, device);
+        let names = assembly.model.linears_mut().into_iter();
+        let names = names.map(|(name, _)| format!("{name}.weight")).collect();
+        assembly.quantized = Some((quantization, names));
+        self.assemble(assembly)
+    }
+
+    fn assemble(mut self, mut assembly: Assembly) -> Result<Qwen2_5_VL, WeightsError> {
         assembly.check(self.headers())?;
         for shard in &mut self.shards {
             assembly.add(shard)?;
@@ -75,6 +97,8 @@ pub struct Assembly {
     slices: BTreeMap<String, BTreeMap<usize, Stored>>,
     /// Parts of the vocabulary's tables, by first row.
     tables: BTreeMap<String, BTreeMap<usize, Tensor<2>>>,
+    /// How matrices of floats are quantized, and which.
+    quantized: Option<(Quantization, BTreeSet<String>)>,
     dtype: DType,
     device: Device,
 }
@@ -92,6 +116,7 @@ impl Assembly {
             loaded: BTreeMap::new(),
             slices: BTreeMap::new(),
             tables: BTreeMap::new(),
+            quantized: None,
             dtype,
             device: device.clone(),
         }
@@ -153,6 +178,7 @@ impl Assembly {
         let mut loader = Loader {
             shard,
             sources: whole,
+            quantized: self.quantized.as_ref(),
             path: Vec::new(),
             dtype: self.dtype,
             device: &self.device,
@@ -276,6 +302,7 @@ enum Origin {
 struct Loader<'a, R> {
     shard: &'a mut Shard<R>,
     sources: BTreeMap<String, Origin>,
+    quantized: Option<&'a (Quantization, BTreeSet<String>)>,
     path: Vec<String>,
     dtype: DType,
     device: &'a Device,
@@ -285,14 +312,44 @@ struct Loader<'a, R> {
 }
 
 impl<R: Read + Seek> Loader<'_, R> {
-    fn data(&mut self, source: Origin) -> Result<TensorData, WeightsError> {
+    /// How a matrix is to be quantized, if it is.
+    fn quantization(&self, key: &str, piece: &Piece) -> Option<Quantization> {
+        let (quantization, names) = self.quantized?;
+        let fits = piece.shape().last().is_some_and(|inputs| inputs % BLOCK == 0);
+        (fits && names.contains(key)).then_some(*quantization)
+    }
+
+    fn data(&mut self, key: &str, source: Origin) -> Result<TensorData, WeightsError> {
         match source {
             Origin::File(piece) if piece.quantized.is_none() => {
-                self.shard.tensor(&piece.slot, self.dtype)
+                match self.quantization(key, &piece) {
+                    Some(quantization) => {
+                        let data = self.shard.tensor(&piece.slot, DType::F32)?;
+                        check_range(key, &data, quantization)?;
+                        Ok(quantization.rounded(&data, self.dtype, self.keep))
+                    }
+                    None => self.shard.tensor(&piece.slot, self.dtype),
+                }
             }
             Origin::File(piece) => Stored::read(self.shard, &piece)?.data(self.dtype, self.keep),
             Origin::Memory(stored) => stored.data(self.dtype, self.keep),
         }
+    }
+}
+
+/// Checks that every weight has a scale that is a finite f16.
+fn check_range(
+    key: &str,
+    data: &TensorData,
+    quantization: Quantization,
+) -> Result<(), WeightsError> {
+    let largest = quantization.largest();
+    match data.iter::<f32>().find(|weight| !(weight.abs() <= largest)) {
+        Some(weight) => {
+            let problem = format!("{key} holds {weight}, which cannot be quantized");
+            Err(WeightsError::Mismatch { problems: vec![problem] })
+        }
+        None => Ok(()),
     }
 }
 
@@ -309,8 +366,9 @@ impl<R: Read + Seek> ModuleMapper for Loader<'_, R> {
         if self.error.is_some() {
             return param;
         }
-        let Some(source) = self.sources.remove(&checkpoint_key(&self.path)) else { return param };
-        match self.data(source) {
+        let key = checkpoint_key(&self.path);
+        let Some(source) = self.sources.remove(&key) else { return param };
+        match self.data(&key, source) {
             Ok(data) => {
                 let id = param.id;
                 param.transform_for_load(to_device(data, self.dtype, self.device), id)

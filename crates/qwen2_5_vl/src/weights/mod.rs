@@ -6,6 +6,9 @@
 //! that is larger than a file may be is stored in slices of rows, `NAME@FIRST_ROW`.
 
 #[cfg(not(target_arch = "wasm32"))]
+mod adapter;
+mod adapter_config;
+#[cfg(not(target_arch = "wasm32"))]
 mod export;
 mod file;
 mod load;
@@ -14,6 +17,9 @@ mod piece;
 mod save;
 mod stored;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use adapter::{adapter_config, is_adapter, load_adapter, save_adapter};
+pub use adapter_config::{AdapterConfig, Names};
 #[cfg(not(target_arch = "wasm32"))]
 pub use export::{Export, ExportFile, Storage};
 pub use file::{Header, Shard, Source, TensorSlot};

@@ -1,7 +1,7 @@
 //! From a model to files that transformers loads unchanged.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
@@ -10,9 +10,12 @@ use safetensors::{Dtype, View};
 
 use super::checkpoint_key;
 use crate::error::WeightsError;
+use crate::linear::cast;
+use crate::lora::Lora;
 use crate::model::Qwen2_5_VL;
 
-/// Writes `config.json` and `model.safetensors` into `folder`, the weights in `dtype`.
+/// Writes `config.json` and `model.safetensors` into `folder`, the weights in `dtype`; adapters are
+/// merged into them.
 ///
 /// Each file is written under a temporary name and renamed, so that a reader sees it whole or
 /// not at all. Weights leave the device one at a time.
@@ -24,7 +27,9 @@ pub fn save(model: &Qwen2_5_VL, folder: &Path, dtype: DType) -> Result<(), Weigh
     if model.is_exported() {
         return Err(WeightsError::Exported);
     }
-    let mut collector = Collector { path: Vec::new(), tensors: Vec::new(), dtype };
+    let name = |(name, lora)| (format!("{name}.weight"), lora);
+    let adapters = model.adapters().into_iter().map(name).collect();
+    let mut collector = Collector { path: Vec::new(), tensors: Vec::new(), adapters, dtype };
     model.visit(&mut collector);
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     write(folder, "model.safetensors", |file| {
@@ -35,7 +40,7 @@ pub fn save(model: &Qwen2_5_VL, folder: &Path, dtype: DType) -> Result<(), Weigh
     write(folder, "config.json", |file| std::fs::write(file, config))
 }
 
-fn write(
+pub(super) fn write(
     folder: &Path,
     name: &str,
     fill: impl FnOnce(&Path) -> std::io::Result<()>,
@@ -56,6 +61,8 @@ fn write(
 struct Collector {
     path: Vec<String>,
     tensors: Vec<(String, Weight)>,
+    /// By the name of the weight that they belong to.
+    adapters: BTreeMap<String, Lora>,
     dtype: DType,
 }
 
@@ -69,18 +76,29 @@ impl ModuleVisitor for Collector {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let tensor = param.val();
-        let shape = tensor.dims().to_vec();
-        let weight = Weight { flat: tensor.flatten(0, D - 1), shape, dtype: self.dtype };
-        self.tensors.push((checkpoint_key(&self.path), weight));
+        if self.path.iter().any(|name| name == "lora") {
+            return;
+        }
+        let name = checkpoint_key(&self.path);
+        let lora = self.adapters.remove(&name);
+        self.tensors.push((name, Weight { lora, ..Weight::new(param.val(), self.dtype) }));
     }
 }
 
 /// A parameter that is read from the device when its turn comes.
-struct Weight {
+pub(super) struct Weight {
     flat: Tensor<1>,
     shape: Vec<usize>,
+    lora: Option<Lora>,
     dtype: DType,
+}
+
+impl Weight {
+    /// A tensor to be written in `dtype`.
+    pub fn new<const D: usize>(tensor: Tensor<D>, dtype: DType) -> Self {
+        let shape = tensor.dims().to_vec();
+        Self { flat: tensor.flatten(0, D - 1), shape, lora: None, dtype }
+    }
 }
 
 impl View for Weight {
@@ -97,7 +115,11 @@ impl View for Weight {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        let tensor = self.flat.clone().cast(FloatDType::from(self.dtype));
+        let flat = match &self.lora {
+            Some(lora) => cast(self.flat.clone(), DType::F32) + lora.delta().flatten(0, 1),
+            None => self.flat.clone(),
+        };
+        let tensor = flat.cast(FloatDType::from(self.dtype));
         Cow::Owned(tensor.into_data().as_bytes().to_vec())
     }
 

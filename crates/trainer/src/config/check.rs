@@ -3,7 +3,7 @@
 use cppo::Kl;
 
 use super::schema::{
-    DataConfig, OptimConfig, RolloutConfig, SftConfig, TrainConfig, TrainerConfig,
+    DataConfig, ModelConfig, OptimConfig, RolloutConfig, SftConfig, TrainConfig, TrainerConfig,
 };
 
 /// A key, its value as text, whether it holds, and the rule.
@@ -46,6 +46,7 @@ impl TrainConfig {
         let rollout = &self.rollout;
         rollout.validate()?;
         self.data.validate()?;
+        self.model.validate()?;
         self.optim.validate()?;
         self.trainer.validate()?;
         let (mini, batch) = (self.trainer.mini_batch_prompts, self.trainer.batch_prompts);
@@ -79,6 +80,7 @@ impl SftConfig {
         let name = |message| format!("augment.perturbations.{message}");
         augment.perturbations.validate().map_err(name)?;
         self.data.validate()?;
+        self.model.validate()?;
         self.optim.validate()?;
         self.trainer.validate()
     }
@@ -120,6 +122,36 @@ impl DataConfig {
                 "must name one family or more",
             ),
             number("data.gym.careless_share", self.gym.careless_share, 0.0, 1.0),
+        ])
+    }
+}
+
+impl ModelConfig {
+    fn validate(&self) -> Result<(), String> {
+        let Some(lora) = &self.lora else {
+            let rule = rule(
+                "model.quantize",
+                "set",
+                self.quantize.is_none(),
+                "needs model.lora: quantized weights cannot be trained",
+            );
+            return check(&[rule]);
+        };
+        check(&[
+            count("model.lora.r", lora.r),
+            positive("model.lora.lora_alpha", lora.lora_alpha),
+            rule(
+                "model.lora.vision",
+                lora.vision,
+                !(lora.vision && self.freeze_vision),
+                "and model.freeze_vision cannot both be true",
+            ),
+            rule(
+                "model.init_seed",
+                self.init_seed.unwrap_or_default(),
+                self.init_seed.is_none(),
+                "cannot be set with model.lora: the weights drawn would not be kept",
+            ),
         ])
     }
 }
@@ -218,6 +250,11 @@ mod tests {
             ("optim.betas=[0.9, 1.0]", "optim.betas"),
             ("trainer.mini_batch_prompts=9999", "at most trainer.batch_prompts"),
             ("data.train=\"\"", "data.train"),
+            ("model.lora.r=0", "model.lora.r = 0 must be 1 or more"),
+            ("model.lora={lora_alpha: 0}", "model.lora.lora_alpha"),
+            ("model={lora: {vision: true}, freeze_vision: true}", "model.freeze_vision"),
+            ("model={lora: {}, init_seed: 3}", "model.init_seed = 3 cannot be set"),
+            ("model.quantize=q4", "needs model.lora"),
         ];
         for (change, expected) in cases {
             let overrides = ["data.train=gym".to_string(), change.to_string()];

@@ -6,6 +6,7 @@ mod schema;
 
 pub use load::{ConfigError, load, to_yaml};
 pub use schema::{
-    Augment, ComputeDtype, DataConfig, GymConfig, Logger, ModelConfig, OptimConfig, Overlong,
-    Resume, RolloutConfig, Schedule, SftConfig, TrainConfig, TrainerConfig, Unreadable,
+    Augment, ComputeDtype, DataConfig, GymConfig, Logger, LoraConfig, ModelConfig, OptimConfig,
+    Overlong, Quantize, Resume, RolloutConfig, Schedule, SftConfig, TrainConfig, TrainerConfig,
+    Unreadable,
 };

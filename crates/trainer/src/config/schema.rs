@@ -6,6 +6,7 @@ use burn::tensor::DType;
 use cppo::AlgorithmConfig;
 use cppo::perturbation::Perturbations;
 use gym::{Difficulty, Family};
+use qwen2_5_vl::Quantization;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Mapping;
@@ -130,8 +131,49 @@ pub struct ModelConfig {
     pub init_seed: Option<u64>,
     /// Leave the vision tower as it is.
     pub freeze_vision: bool,
+    /// Train low-rank adapters and leave the weights as they are; by default the weights are
+    /// trained.
+    pub lora: Option<LoraConfig>,
+    /// Keep the frozen weights of linear layers in blocks of integers (QLoRA); only with `lora`.
+    pub quantize: Option<Quantize>,
     /// Number format of computation; weights, gradients and the optimizer's state stay f32.
     pub dtype: ComputeDtype,
+}
+
+/// Bits of a frozen weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Quantize {
+    Q8,
+    Q4,
+}
+
+impl From<Quantize> for Quantization {
+    fn from(quantize: Quantize) -> Self {
+        match quantize {
+            Quantize::Q8 => Self::Q8,
+            Quantize::Q4 => Self::Q4,
+        }
+    }
+}
+
+/// Low-rank adapters; names and defaults are those of PEFT's `LoraConfig`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoraConfig {
+    /// Rank.
+    pub r: usize,
+    /// The adapters' outputs are multiplied by `lora_alpha / r`.
+    pub lora_alpha: f64,
+    /// Multiply by `lora_alpha / √r` instead.
+    pub use_rslora: bool,
+    /// Layers that get an adapter, by the ends of their names; by default all linear ones.
+    pub target_modules: Vec<String>,
+    /// Whether layers of the vision tower are among them.
+    pub vision: bool,
+    /// Seed of the first weights.
+    pub init_seed: u64,
 }
 
 /// Number format of computation.
@@ -323,6 +365,26 @@ impl Default for GymConfig {
     fn default() -> Self {
         let families = vec![Family::CountColor, Family::CountShape];
         Self { families, difficulty: Difficulty::Standard, seed: 0, careless_share: 0.0 }
+    }
+}
+
+impl Default for LoraConfig {
+    fn default() -> Self {
+        Self {
+            r: 8,
+            lora_alpha: 8.0,
+            use_rslora: false,
+            target_modules: Vec::new(),
+            vision: false,
+            init_seed: 0,
+        }
+    }
+}
+
+impl ModelConfig {
+    /// Whether anything of the vision tower is trained.
+    pub fn trains_vision(&self) -> bool {
+        !self.freeze_vision && self.lora.as_ref().is_none_or(|lora| lora.vision)
     }
 }
 
