@@ -115,18 +115,27 @@ impl Quantization {
         weights.collect()
     }
 
-    /// A matrix of floats, with a multiple of [`BLOCK`] inputs, as it goes to a device: packed, or
-    /// rounded alike.
-    pub(crate) fn rounded(self, matrix: &TensorData, dtype: DType, packed: bool) -> TensorData {
+    /// A matrix of f32, with a multiple of [`BLOCK`] inputs, as it goes to a device: packed, or
+    /// rounded alike. Else the first weight that has no scale.
+    pub(crate) fn rounded(
+        self,
+        matrix: &TensorData,
+        dtype: DType,
+        packed: bool,
+    ) -> Result<TensorData, f32> {
         let shape = [0, 1].map(|axis| matrix.shape()[axis]);
         let weights = matrix.as_slice::<f32>().expect("read as f32");
+        let unfit = |weight: &&f32| weight.is_nan() || weight.abs() > self.largest();
+        if let Some(weight) = weights.iter().find(unfit) {
+            return Err(*weight);
+        }
         let parts = parallel::map(weights.chunks(BLOCK * 4096).collect(), |x| self.quantize(x));
         let (bytes, scales): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         let (bytes, scales) = (bytes.concat(), scales.concat());
-        if packed {
-            return self.device_data(bytes, &scales, shape, dtype);
-        }
-        TensorData::new(self.dequantize(&bytes, &scales), shape).convert_dtype(dtype)
+        Ok(match packed {
+            true => self.device_data(bytes, &scales, shape, dtype),
+            false => TensorData::new(self.dequantize(&bytes, &scales), shape).convert_dtype(dtype),
+        })
     }
 
     /// Packed integers and scales as they go to a GPU; the scales take the dtype of computation,
@@ -266,6 +275,23 @@ mod tests {
         for format in [Quantization::Q8, Quantization::Q4] {
             let (bytes, scales) = format.quantize(&[0.0; BLOCK]);
             assert_eq!(format.dequantize(&bytes, &scales), [0.0; BLOCK]);
+        }
+    }
+
+    #[test]
+    fn a_matrix_is_rounded_to_what_its_integers_say_unless_a_weight_has_no_scale() {
+        let matrix = |first: f32| {
+            let weights: Vec<f32> = (0..2 * BLOCK).map(|i| first + (i * 37 % 101) as f32).collect();
+            TensorData::new(weights, [2, BLOCK])
+        };
+        for format in [Quantization::Q8, Quantization::Q4] {
+            let weights = matrix(-50.0);
+            let (bytes, scales) = format.quantize(weights.as_slice::<f32>().unwrap());
+            let found = format.rounded(&weights, DType::F32, false).unwrap();
+            assert_eq!(found.as_slice::<f32>().unwrap(), format.dequantize(&bytes, &scales));
+            for unfit in [f32::NAN, f32::INFINITY, 1e9] {
+                assert!(format.rounded(&matrix(unfit), DType::F32, false).is_err(), "{unfit}");
+            }
         }
     }
 

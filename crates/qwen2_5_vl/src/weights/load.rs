@@ -322,34 +322,18 @@ impl<R: Read + Seek> Loader<'_, R> {
     fn data(&mut self, key: &str, source: Origin) -> Result<TensorData, WeightsError> {
         match source {
             Origin::File(piece) if piece.quantized.is_none() => {
-                match self.quantization(key, &piece) {
-                    Some(quantization) => {
-                        let data = self.shard.tensor(&piece.slot, DType::F32)?;
-                        check_range(key, &data, quantization)?;
-                        Ok(quantization.rounded(&data, self.dtype, self.keep))
-                    }
-                    None => self.shard.tensor(&piece.slot, self.dtype),
-                }
+                let Some(quantization) = self.quantization(key, &piece) else {
+                    return self.shard.tensor(&piece.slot, self.dtype);
+                };
+                let data = self.shard.tensor(&piece.slot, DType::F32)?;
+                quantization.rounded(&data, self.dtype, self.keep).map_err(|weight| {
+                    let problem = format!("{key} holds {weight}, which cannot be quantized");
+                    WeightsError::Mismatch { problems: vec![problem] }
+                })
             }
             Origin::File(piece) => Stored::read(self.shard, &piece)?.data(self.dtype, self.keep),
             Origin::Memory(stored) => stored.data(self.dtype, self.keep),
         }
-    }
-}
-
-/// Checks that every weight has a scale that is a finite f16.
-fn check_range(
-    key: &str,
-    data: &TensorData,
-    quantization: Quantization,
-) -> Result<(), WeightsError> {
-    let largest = quantization.largest();
-    match data.iter::<f32>().find(|weight| !(weight.abs() <= largest)) {
-        Some(weight) => {
-            let problem = format!("{key} holds {weight}, which cannot be quantized");
-            Err(WeightsError::Mismatch { problems: vec![problem] })
-        }
-        None => Ok(()),
     }
 }
 
