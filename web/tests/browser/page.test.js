@@ -294,7 +294,7 @@ test("without room in the cache the page works and says so", async () => {
   });
   await page.goto("/");
   await page.waitForSelector("html[data-ready]");
-  assert.match(await text(page, "#loading"), /no room left for the model: the model will be downloaded again/);
+  assert.match(await text(page, "#loading"), /will be downloaded again next time: this browser has no room left for the model/);
 });
 
 test("a demanded but missing adapter is explained, and the processor offered", async () => {
