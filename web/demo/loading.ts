@@ -97,7 +97,7 @@ export class LoadingPanel {
     panel.hidden = !storeError && problems.length === 0;
     panel.classList.add("note");
     byId("loading-text").textContent = storeError
-      ? `${storeError.message}: the model will be downloaded again next time. ${storeError.hint}`
+      ? `The model will be downloaded again next time: ${storeError.message}. ${storeError.hint}`
       : "";
   }
 

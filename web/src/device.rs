@@ -156,6 +156,9 @@ fn watch(device: &wgpu::Device) -> Promise {
 }
 
 fn failure(error: WgpuInitError) -> Failure {
-    let what = "use a browser with WebGPU on, or device \"cpu\"";
-    Failure::new("no-adapter", format!("no WebGPU adapter ({error}); {what}"))
+    let message = match error {
+        WgpuInitError::AdapterUnavailable { .. } => "this browser offers no WebGPU adapter".into(),
+        error => format!("WebGPU could not be opened: {error}"),
+    };
+    Failure::new("no-adapter", message)
 }

@@ -45,7 +45,7 @@ export function problemsOf({ needs, has, device }: Omit<Probe, "problems">): str
         "Chrome and Edge have WebGPU since 113, Safari since 26, Firefox since 141; hardware acceleration must be on.",
     );
   } else if (has.adapter.software) {
-    problems.push("WebGPU is emulated in software here, so the processor is used directly.");
+    problems.push("WebGPU is emulated in software here; the processor is faster, and is used unless WebGPU is chosen.");
   }
   if (device === "webgpu" && has.adapter && needs.largestBufferBytes > has.adapter.maxBufferBytes) {
     problems.push("The model has a buffer larger than this adapter allows.");

@@ -117,6 +117,17 @@ test("tokens are walked by keyboard, one in the tab order, with candidates under
   assert.match(await text(page, ".cppo-detail"), /blue token 4 of 15/);
 });
 
+test("looking again tells how far it is, and a new question ends it", async () => {
+  server.fake = { pace: 100 };
+  const page = await ready();
+  await page.click("#ask");
+  await page.locator("#perception-summary", { hasText: /without the picture's information, [1-8] of 9…/ }).waitFor();
+  await page.click("#ask");
+  await page.locator("#status", { hasText: "Answering…" }).waitFor();
+  assert.equal(await page.isVisible("#perception"), false);
+  await page.locator("#perception-summary", { hasText: "6 of 15 tokens come from the picture" }).waitFor();
+});
+
 test("the slider marks more or fewer tokens, by the method's rule", async () => {
   const page = await ready();
   await ask(page);
@@ -283,7 +294,7 @@ test("without room in the cache the page works and says so", async () => {
   });
   await page.goto("/");
   await page.waitForSelector("html[data-ready]");
-  assert.match(await text(page, "#loading"), /no room left for the model: the model will be downloaded again/);
+  assert.match(await text(page, "#loading"), /will be downloaded again next time: this browser has no room left for the model/);
 });
 
 test("a demanded but missing adapter is explained, and the processor offered", async () => {

@@ -180,7 +180,7 @@ test("without room for the weights the model answers, and the page says that the
   const faults = { "**/package/worker.js": (body) => FULL + body };
   const { page, context, errors } = await open("/?device=cpu", { faults });
   await answers(page);
-  assert.match(await page.locator("#loading").innerText(), /no room left for the model: the model will be downloaded again/);
+  assert.match(await page.locator("#loading").innerText(), /will be downloaded again next time: this browser has no room left for the model/);
   await page.screenshot({ path: join(OUTPUT, "failure-quota.png"), fullPage: true });
   const code = await page.evaluate(async () => {
     const { load } = await import("/package/index.js");
