@@ -123,7 +123,7 @@ fn a_step_waits_less_for_pictures_that_are_prepared_ahead() {
             .map(|_| {
                 loader.next(8, &processor).unwrap();
                 std::thread::sleep(Duration::from_millis(800));
-                loader.waited
+                std::mem::take(&mut loader.waited)
             })
             .collect();
         waited.sort();

@@ -151,7 +151,8 @@ impl Training {
         state.loss_scale = self.scale.is_dynamic().then_some(self.scale);
         let step = state.step;
         metrics.merge(skipped_metrics("data/skipped", &self.loader.skipped));
-        metrics.set("timing_s/data", self.loader.waited.as_secs_f64());
+        let waited = std::mem::take(&mut self.loader.waited);
+        metrics.set("timing_s/data", waited.as_secs_f64());
         metrics.set("training/global_step", step as f64);
         if let Some(length) = self.loader.epoch_len() {
             metrics.set("training/epoch", self.loader.place as f64 / length as f64);

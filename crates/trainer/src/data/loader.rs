@@ -34,7 +34,7 @@ pub struct Loader {
     pub place: usize,
     /// Examples left out so far.
     pub skipped: Skipped,
-    /// How long [`Self::next`] took when it was last called.
+    /// How long the calls of [`Self::next`] took since this was set to zero.
     pub waited: Duration,
 }
 
@@ -94,7 +94,7 @@ impl Loader {
         }
         // The threads go on while these are used.
         self.ask(processor);
-        self.waited = started.elapsed();
+        self.waited += started.elapsed();
         Ok(examples)
     }
 
