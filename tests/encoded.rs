@@ -113,14 +113,16 @@ fn perceive_tells_each_pass_and_stops_before_the_next() {
         draws: 2,
         ..Default::default()
     };
+    let options = request.options();
     let run = |last: usize| {
         let mut seen = Vec::new();
         let on_pass = async |Passes { done, total }| {
             seen.push((done, total));
             if done == last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let perceived = pretrained.perceive(&request, &request.options(), &pictures, 1, on_pass);
-        (pollster::block_on(perceived), seen)
+        let perceived = pretrained.perceive(&request, &options, &pictures, 1, on_pass);
+        let perceived = pollster::block_on(perceived);
+        (perceived, seen)
     };
     let (perceived, seen) = run(usize::MAX);
     assert_eq!(perceived.unwrap().tokens.len(), 2);

@@ -23,8 +23,17 @@ export async function printed(name) {
 }
 
 /** What the program prints now. */
-export async function cppo(...args) {
-  const { stdout } = await promisify(execFile)(CPPO, args, { maxBuffer: 2 ** 26 });
+export function cppo(...args) {
+  return run(CPPO, args);
+}
+
+/** What it prints on these cores, named as `taskset` does. */
+export function cppoOn(cores, ...args) {
+  return run("taskset", ["--cpu-list", cores, CPPO, ...args]);
+}
+
+async function run(program, args) {
+  const { stdout } = await promisify(execFile)(program, args, { maxBuffer: 2 ** 26 });
   return stdout;
 }
 
