@@ -144,6 +144,19 @@ fn a_run_with_a_reward_program_goes_on_as_the_unbroken_one() {
     {
         assert!(message.contains(expected), "{expected}: {message}");
     }
+
+#[test]
+fn several_validation_responses_have_a_mean_a_best_and_a_majority() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = finished(short(folder.path(), &["trainer.total_steps=1", "trainer.eval_n=4"]));
+    let last = metrics(folder.path()).pop().unwrap();
+    let value = |name: &str| last[format!("val-core/all/acc/{name}")].as_f64().unwrap();
+    let (mean, best, majority) = (value("mean@4"), value("best@4/mean"), value("maj@4/mean"));
+    assert!(mean < best && majority <= best, "{last}");
+    // Of 8 examples with 4 responses each, which differ at the default temperature of 1.
+    assert!(mean * 32.0 % 1.0 == 0.0 && best * 8.0 % 1.0 == 0.0, "{last}");
+    let text = String::from_utf8_lossy(&output.stdout).to_string();
+    assert!(text.contains("validation accuracy"), "{text}");
 }
 
 #[cfg(unix)]

@@ -60,9 +60,18 @@ fn agrees(rule: &Rule, answer: &str, truth: &str) -> bool {
         Rule::Within(distance) => {
             numbers().is_some_and(|(answer, truth)| (answer - truth).abs() <= *distance)
         }
-        Rule::Contained => truth.to_lowercase().contains(&answer.to_lowercase()),
+        Rule::Contained => {
+            let (answer, truth) = (words(answer), words(truth));
+            !answer.is_empty() && truth.windows(answer.len()).any(|part| part == answer)
+        }
         Rule::Free | Rule::Choice(_) | Rule::Letters => false,
     }
+}
+
+/// The words of a text, in lower case.
+fn words(text: &str) -> Vec<String> {
+    let words = text.split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect()
 }
 
 /// The number a text begins with: a decimal or a quotient, with π as a factor behind it.
@@ -118,6 +127,8 @@ mod tests {
             (r"\boxed{even}", "Even function", Rule::Contained, true),
             (r"\boxed{}", "even", Rule::Contained, false),
             (r"\boxed{odd}", "even", Rule::Contained, false),
+            (r"\boxed{E}", "Even function", Rule::Contained, false),
+            (r"\boxed{...}", "Even function", Rule::Contained, false),
             (r"\boxed{C, A}", "A, C", Rule::Letters, true),
             (r"\boxed{A}", "A, C", Rule::Letters, false),
             (r"<think>5 it is</think>\boxed{B}", "B", choice(), true),

@@ -13,4 +13,4 @@ pub mod statistics;
 pub use judge::{Judgement, judge};
 pub use options::{infer_option, letter, read_lettered, read_list};
 pub use question::{Question, Rule};
-pub use report::{Group, Measure, Report, Summary, summary};
+pub use report::{Group, Measure, Report};

@@ -248,7 +248,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_without_a_panic(text in ".{0,60}", options in prop::collection::vec(".{0,6}", 0..6)) {
+        fn any_text_is_read_without_a_panic(
+            text in ".{0,60}", options in prop::collection::vec(".{0,6}", 0..6)
+        ) {
             if let Some(found) = infer_option(&text, &options) {
                 prop_assert!((found as usize - 'A' as usize) < options.len());
             }

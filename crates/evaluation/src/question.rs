@@ -32,6 +32,6 @@ pub enum Rule {
     Choice(Vec<String>),
     /// As a set of letters.
     Letters,
-    /// By the grader, or as a part of the truth.
+    /// By the grader, or as some of the words of the truth.
     Contained,
 }

@@ -9,23 +9,6 @@ use crate::judge::Judgement;
 use crate::question::Question;
 use crate::statistics::{Clusters, Estimate, majority, mean, pass_at, std};
 
-/// What `n` responses to each of some questions say.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// Questions answered.
-    pub questions: usize,
-    /// Responses to each.
-    pub n: usize,
-    /// avg@n: the share of right responses.
-    pub avg: Estimate,
-    /// Standard deviation of the accuracies of the `n` runs; None for one run.
-    pub std: Option<f64>,
-    /// pass@k by k: 1, 2, 4, … and n.
-    pub pass: BTreeMap<usize, Estimate>,
-    /// maj@n.
-    pub maj: Estimate,
-}
-
 /// A number that a benchmark itself reports: mean and deviation over the `n` runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measure {
@@ -52,35 +35,25 @@ pub struct Group {
     pub std: Option<f64>,
 }
 
-/// All numbers of one evaluation.
+/// All numbers of one evaluation: `n` responses to each of some questions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Over all questions.
-    #[serde(flatten)]
-    pub summary: Summary,
+    /// Questions answered.
+    pub questions: usize,
+    /// Responses to each.
+    pub n: usize,
+    /// avg@n: the share of right responses.
+    pub avg: Estimate,
+    /// Standard deviation of the accuracies of the `n` runs; None for one run.
+    pub std: Option<f64>,
+    /// pass@k by k: 1, 2, 4, … and n.
+    pub pass: BTreeMap<usize, Estimate>,
+    /// maj@n.
+    pub maj: Estimate,
     /// The benchmark's own aggregates.
     pub official: Vec<Measure>,
     /// By dimension and name, in their order.
     pub groups: Vec<Group>,
-}
-
-/// The numbers over all questions, each of which has as many judged samples.
-pub fn summary(clusters: &Clusters, samples: &[Vec<Judgement>], seed: u64) -> Summary {
-    let n = samples.first().map_or(0, Vec::len);
-    let estimate = |value: &dyn Fn(&[Judgement]) -> f64| {
-        let values: Vec<f64> = samples.iter().map(|samples| value(samples)).collect();
-        clusters.estimate(&values, seed)
-    };
-    let ks = (0..usize::BITS).map(|power| 1 << power).take_while(|&k| k < n).chain([n]);
-    let pass = |k| (k, estimate(&|samples| pass_at(samples.len(), right(samples), k)));
-    Summary {
-        questions: samples.len(),
-        n,
-        avg: estimate(&accuracy),
-        std: std(&runs(samples).map(|run| share(&run)).collect::<Vec<_>>()),
-        pass: ks.map(pass).collect(),
-        maj: estimate(&|samples| f64::from(u8::from(majority(samples)))),
-    }
 }
 
 impl Report {
@@ -92,12 +65,18 @@ impl Report {
         seed: u64,
     ) -> Self {
         let clusters = Clusters::new(questions.iter().map(|question| question.family.as_deref()));
+        let n = samples.first().map_or(0, Vec::len);
+        let estimate = |value: &dyn Fn(&[Judgement]) -> f64| {
+            let values: Vec<f64> = samples.iter().map(|samples| value(samples)).collect();
+            clusters.estimate(&values, seed)
+        };
+        let ks = (0..usize::BITS).map(|power| 1 << power).take_while(|&k| k < n).chain([n]);
+        let pass = |k| (k, estimate(&|samples| pass_at(samples.len(), right(samples), k)));
         let groups = groups(questions).into_iter().map(|((dimension, name), members)| {
             let families = members.iter().map(|&index| questions[index].family.as_deref());
             let samples: Vec<&[Judgement]> =
                 members.iter().map(|&index| samples[index].as_slice()).collect();
             let scores: Vec<f64> = samples.iter().map(|samples| accuracy(samples)).collect();
-            let n = samples.first().map_or(0, |samples| samples.len());
             let run = |run: usize| {
                 let right = samples.iter().filter(|samples| samples[run].correct).count();
                 right as f64 / samples.len() as f64
@@ -111,7 +90,12 @@ impl Report {
             }
         });
         Self {
-            summary: summary(&clusters, samples, seed),
+            questions: samples.len(),
+            n,
+            avg: estimate(&accuracy),
+            std: std(&runs(samples).map(|run| share(&run)).collect::<Vec<_>>()),
+            pass: ks.map(pass).collect(),
+            maj: estimate(&|samples| f64::from(u8::from(majority(samples)))),
             official: measures(benchmark, questions, samples),
             groups: groups.collect(),
         }
@@ -200,22 +184,21 @@ mod tests {
         let questions: Vec<Question> =
             questions.map(|(id, subject)| question(id, subject)).collect();
         let report = Report::new(&GENERAL, &questions, &table, 0);
-        let summary = &report.summary;
         // 3 + 1 + 0 + 2 of 16; the runs are right 2, 1, 1 and 2 times of 4.
-        assert_eq!((summary.questions, summary.n, summary.avg.value), (4, 4, 6.0 / 16.0));
-        assert!((summary.std.unwrap() - (0.0625f64 / 3.0).sqrt()).abs() < 1e-12);
+        assert_eq!((report.questions, report.n, report.avg.value), (4, 4, 6.0 / 16.0));
+        assert!((report.std.unwrap() - (0.0625f64 / 3.0).sqrt()).abs() < 1e-12);
         // pass@2: 1 - 0, 1 - 3/6, 0 and 1 - 1/6.
-        let pass: Vec<f64> = summary.pass.values().map(|pass| pass.value).collect();
+        let pass: Vec<f64> = report.pass.values().map(|pass| pass.value).collect();
         let expected = [0.375, (1.0 + 0.5 + 5.0 / 6.0) / 4.0, 0.75];
-        assert_eq!(summary.pass.keys().copied().collect::<Vec<_>>(), [1, 2, 4]);
+        assert_eq!(report.pass.keys().copied().collect::<Vec<_>>(), [1, 2, 4]);
         assert!(pass.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{pass:?}");
         // The last question is split evenly, and its first answer is right.
-        assert_eq!(summary.maj.value, 0.5);
+        assert_eq!(report.maj.value, 0.5);
         let groups: Vec<_> =
             report.groups.iter().map(|group| (group.name.as_str(), group.avg.value)).collect();
         assert_eq!(groups, [("a", 0.5), ("b", 0.25)]);
         assert_eq!(report.official[0].name, "Overall");
-        assert_eq!((report.official[0].mean, report.official[0].std), (0.375, summary.std));
+        assert_eq!((report.official[0].mean, report.official[0].std), (0.375, report.std));
     }
 
     #[test]
@@ -224,9 +207,9 @@ mod tests {
             [true, false, true].map(|right| samples([right; 4])[..1].to_vec()).into();
         let questions: Vec<_> = (0..3).map(|id| question(id, "a")).collect();
         let report = Report::new(&GENERAL, &questions, &table, 0);
-        assert_eq!((report.summary.n, report.summary.std), (1, None));
-        assert_eq!(report.summary.pass.len(), 1);
-        assert_eq!(report.summary.maj, report.summary.avg);
+        assert_eq!((report.n, report.std), (1, None));
+        assert_eq!(report.pass.len(), 1);
+        assert_eq!(report.maj, report.avg);
         assert!(Report::new(&GENERAL, &[], &[], 0).official.is_empty());
     }
 }

@@ -1,6 +1,5 @@
 //! `cppo data inspect --html`: a self-contained page of some rows with their pictures.
 
-use std::io::Write;
 use std::path::Path;
 
 use image::imageops::{FilterType, resize};

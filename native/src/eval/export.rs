@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use evaluation::{Rule, letter};
-use trainer::evaluate::Responses;
+use trainer::evaluate::{Responses, write as write_file};
 
 use super::questions::Read;
-use super::write as write_file;
 use crate::failure::Failure;
 
 /// Writes one file for each of the `n` responses to a question.

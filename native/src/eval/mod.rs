@@ -7,7 +7,7 @@ mod report;
 mod table;
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
@@ -15,7 +15,7 @@ use cppo::reward::Grader;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use trainer::collective::Single;
-use trainer::evaluate::{Responses, Results, Settings, Timing, evaluate};
+use trainer::evaluate::{Responses, Results, Settings, Timing, evaluate, write};
 use trainer::hooks::Hooks;
 
 use crate::args::ModelArgs;
@@ -229,15 +229,4 @@ fn progress_bar(shown: bool, before: usize) -> ProgressBar {
     bar.reset_eta();
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
-}
-
-/// Writes a file under a temporary name and renames it.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let write = || {
-        let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-        std::fs::write(file.path(), bytes)?;
-        file.persist(path).map_err(|error| error.error)
-    };
-    write().map(|_| ()).map_err(crate::failure::about(path.display()))
 }

@@ -72,7 +72,8 @@ impl QuestionArgs {
             (Some(benchmark), true) if benchmark.name == "gym" => Ok(gym(benchmark)),
             (None, true) => Ok(gym(find("gym").map_err(Failure::usage)?)),
             (Some(benchmark), true) => Err(Failure::usage(format!(
-                "{} is read from files: name them with --data, the hub's parquet or VLMEvalKit's .tsv",
+                "{} is read from files: name them with --data, the hub's parquet or VLMEvalKit's \
+                 .tsv",
                 benchmark.name
             ))),
             (Some(benchmark), false) if benchmark.name == "gym" => Err(Failure::usage(

@@ -10,10 +10,10 @@ use minijinja::value::Serde;
 use minijinja::{Environment, context};
 use serde_json::{Value, json};
 use trainer::data::Picture;
-use trainer::evaluate::{Responses, Results};
+use trainer::evaluate::{Responses, Results, write as write_file};
 
 use super::questions::Read;
-use super::{table, write as write_file};
+use super::table;
 use crate::failure::Failure;
 
 const TEMPLATE: &str = include_str!("report.html");
@@ -54,7 +54,7 @@ pub fn write(
         shown => Serde(shown),
         total,
     })?;
-    write_file(path, html.as_bytes())
+    Ok(write_file(path, html.as_bytes())?)
 }
 
 /// A question with its pictures and the answers to it.

@@ -18,8 +18,7 @@ pub struct Line {
 /// All lines, most telling first.
 pub fn lines(results: &Results) -> Vec<Line> {
     let report = &results.report;
-    let summary = &report.summary;
-    let n = summary.n;
+    let n = report.n;
     let line = |name: String, estimate: &Estimate, std: Option<f64>| Line {
         name,
         value: percent(estimate.value),
@@ -27,11 +26,11 @@ pub fn lines(results: &Results) -> Vec<Line> {
         deviation: std.map_or(String::new(), |std| format!("± {:.1}", 100.0 * std)),
         questions: String::new(),
     };
-    let mut lines = vec![line(format!("avg@{n}"), &summary.avg, summary.std)];
+    let mut lines = vec![line(format!("avg@{n}"), &report.avg, report.std)];
     if n > 1 {
-        let passes = summary.pass.iter().filter(|(k, _)| **k > 1);
+        let passes = report.pass.iter().filter(|(k, _)| **k > 1);
         lines.extend(passes.map(|(k, estimate)| line(format!("pass@{k}"), estimate, None)));
-        lines.push(line(format!("maj@{n}"), &summary.maj, None));
+        lines.push(line(format!("maj@{n}"), &report.maj, None));
     }
     // An overall accuracy alone is avg@n again.
     if report.official.len() > 1 {
@@ -45,7 +44,7 @@ pub fn lines(results: &Results) -> Vec<Line> {
     }
     // One group is all questions again.
     for group in &report.groups {
-        if group.questions < summary.questions {
+        if group.questions < report.questions {
             lines.push(Line {
                 questions: group.questions.to_string(),
                 ..line(format!("{}: {}", group.dimension, group.name), &group.avg, group.std)
@@ -66,14 +65,14 @@ pub fn interval(estimate: &Estimate) -> String {
 /// What was asked of whom, in one sentence.
 pub fn title(results: &Results) -> String {
     let settings = &results.settings;
-    let summary = &results.report.summary;
+    let report = &results.report;
     format!(
         "{} on {}: {} questions, {} {}",
         settings.model,
         settings.benchmark,
-        summary.questions,
-        summary.n,
-        match (summary.n, settings.temperature) {
+        report.questions,
+        report.n,
+        match (report.n, settings.temperature) {
             (1, 0.0) => "greedy response each".into(),
             (n, temperature) => format!(
                 "response{} each at temperature {temperature}",
@@ -115,10 +114,9 @@ pub fn terminal(results: &Results, folder: Option<&Path>) -> String {
 
 /// `results.md`.
 pub fn markdown(results: &Results) -> String {
-    let mut text = format!(
-        "{}\n\n| measure | value | 95 % interval | over runs | questions |\n|---|---|---|---|---|\n",
-        title(results)
-    );
+    let header =
+        "| measure | value | 95 % interval | over runs | questions |\n|---|---|---|---|---|\n";
+    let mut text = format!("{}\n\n{header}", title(results));
     for line in lines(results) {
         let Line { name, value, interval, deviation, questions } = line;
         let name = name.replace('|', "\\|");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Fields, free, letter_choice};
+use super::{Fields, Numbers, free, letter_choice};
 use crate::question::{Question, Rule};
 use crate::report::share;
 
@@ -16,7 +16,7 @@ pub(super) fn rule(fields: &Fields) -> Result<(String, Rule), String> {
     Ok((fields.answer.trim().into(), rule))
 }
 
-pub(super) fn aggregate(questions: &[Question], right: &[bool]) -> Vec<(String, f64)> {
+pub(super) fn aggregate(questions: &[Question], right: &[bool]) -> Numbers {
     let mut families: BTreeMap<&str, bool> = BTreeMap::new();
     for (question, right) in questions.iter().zip(right) {
         let family = question.family.as_deref().unwrap_or(&question.id);

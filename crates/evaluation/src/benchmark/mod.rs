@@ -28,8 +28,11 @@ pub struct Benchmark {
     /// Truth and rule of a row.
     pub rule: fn(&Fields) -> Result<(String, Rule), String>,
     /// Its own numbers for one run, of which `true` were answered right, always by the same names.
-    pub aggregate: fn(&[Question], &[bool]) -> Vec<(String, f64)>,
+    pub aggregate: fn(&[Question], &[bool]) -> Numbers,
 }
+
+/// Numbers by name.
+pub type Numbers = Vec<(String, f64)>;
 
 /// Columns by what they hold, in order of precedence; a dot leads into a struct.
 #[derive(Debug)]
@@ -149,12 +152,12 @@ fn choice_or_free(fields: &Fields) -> Result<(String, Rule), String> {
 }
 
 /// The share of right answers.
-fn overall(_: &[Question], right: &[bool]) -> Vec<(String, f64)> {
+fn overall(_: &[Question], right: &[bool]) -> Numbers {
     vec![("Overall".into(), share(right))]
 }
 
 /// The share of right answers over all and for each name of one dimension.
-fn overall_and(dimension: &str, questions: &[Question], right: &[bool]) -> Vec<(String, f64)> {
+fn overall_and(dimension: &str, questions: &[Question], right: &[bool]) -> Numbers {
     let mut measures = overall(questions, right);
     let of = |question: &Question| {
         question

@@ -4,6 +4,7 @@ use super::{
     Benchmark, Columns, Fields, choice, choice_or_free, dyna_math, free, letter_choice, overall,
     overall_and, we_math,
 };
+use crate::options::letters;
 use crate::question::Rule;
 
 /// Columns of VLMEvalKit's files, which any benchmark may come in.
@@ -161,9 +162,17 @@ static LOGIC_VISTA: Benchmark = Benchmark {
         ..USUAL
     },
     lists_options: false,
-    rule: |fields| Ok((crate::options::letters(&fields.answer), Rule::Letters)),
+    rule: logic_vista,
     ..USUALLY
 };
+
+fn logic_vista(fields: &Fields) -> Result<(String, Rule), String> {
+    let letters = letters(&fields.answer);
+    match letters.is_empty() {
+        true => Err(format!("the answer {:?} names no letter", fields.answer)),
+        false => Ok((letters, Rule::Letters)),
+    }
+}
 
 /// Ten variants of each of 501 questions.
 static DYNA_MATH: Benchmark = Benchmark {
@@ -258,6 +267,7 @@ mod tests {
             let error = asked(benchmark, fields("A")).unwrap_err();
             assert!(error.contains("without options"), "{benchmark}: {error}");
         }
+        assert!(asked("logicvista", fields("12")).unwrap_err().contains("no letter"));
         let choice = Fields { question_type: "multi_choice".into(), ..fields("A") };
         assert!(asked("mathvista", choice).is_err());
     }

@@ -5,7 +5,15 @@
 
 use std::collections::BTreeMap;
 
+use super::Numbers;
 use crate::question::Question;
+
+/// What a run made of a problem.
+#[derive(Default)]
+struct Problem {
+    steps: Vec<bool>,
+    whole: Option<bool>,
+}
 
 /// How many problems are of which kind.
 #[derive(Default)]
@@ -20,28 +28,28 @@ struct Counts {
 
 /// The names of VLMEvalKit's table; shares of the problems, of rote memorization those of the
 /// problems that are right. Problems of which a part is missing are left out.
-pub(super) fn aggregate(questions: &[Question], right: &[bool]) -> Vec<(String, f64)> {
+pub(super) fn aggregate(questions: &[Question], right: &[bool]) -> Numbers {
     // Problems of two and of three steps are numbered apart.
-    let mut problems: BTreeMap<(&str, &str), (usize, Vec<bool>, Option<bool>)> = BTreeMap::new();
+    let mut problems: BTreeMap<(&str, &str), Problem> = BTreeMap::new();
     for (question, &right) in questions.iter().zip(right) {
         let (Some(family), Some(part)) = (question.family.as_deref(), question.part.as_deref())
         else {
             continue;
         };
         let Some((kind, step)) = part.split_once('_') else { continue };
-        let steps = kind.strip_suffix("steps").and_then(|count| count.parse().ok()).unwrap_or(0);
-        let problem = problems.entry((kind, family)).or_insert((steps, Vec::new(), None));
+        let problem = problems.entry((kind, family)).or_default();
         match step {
-            "multi" => problem.2 = Some(right),
-            _ => problem.1.push(right),
+            "multi" => problem.whole = Some(right),
+            _ => problem.steps.push(right),
         }
     }
     let mut counts = Counts::default();
     let mut total = 0;
-    for (steps, parts, whole) in problems.into_values() {
-        let Some(whole) = whole.filter(|_| steps > 0 && parts.len() == steps) else { continue };
+    for ((kind, _), Problem { steps, whole }) in problems {
+        let complete = !steps.is_empty() && kind == format!("{}steps", steps.len());
+        let Some(whole) = whole.filter(|_| complete) else { continue };
         total += 1;
-        let (all, any) = (!parts.contains(&false), parts.contains(&true));
+        let (all, any) = (!steps.contains(&false), steps.contains(&true));
         let add = |count: &mut usize, holds: bool| *count += usize::from(holds);
         add(&mut counts.insufficient, !all && !whole);
         add(&mut counts.inadequate, all && !whole);

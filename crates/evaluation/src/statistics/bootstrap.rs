@@ -143,8 +143,10 @@ mod tests {
             values in prop::collection::vec(0.0f64..1.0, 1..50), seed in 0u64..9
         ) {
             let found = alone(values.len()).estimate(&values, seed);
-            let [least, most] = [f64::min, f64::max].map(|pick| values.iter().copied().reduce(pick).unwrap());
-            prop_assert!(least - 1e-9 <= found.low && found.low <= found.high && found.high <= most + 1e-9);
+            let [least, most] = [f64::min, f64::max]
+                .map(|pick| values.iter().copied().reduce(pick).unwrap());
+            prop_assert!(least - 1e-9 <= found.low && found.low <= found.high);
+            prop_assert!(found.high <= most + 1e-9);
             if values.len() > 20 {
                 prop_assert!(found.low <= found.value && found.value <= found.high);
             }

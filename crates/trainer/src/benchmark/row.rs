@@ -115,7 +115,8 @@ mod tests {
             ("mmmu-pro", r#"{"answer": "B", "options": "['3', '4']"}"#),
             (
                 "mathvista",
-                r#"{"query": "q", "question_type": "multi_choice", "answer": "4", "choices": ["3", "4"]}"#,
+                r#"{"query": "q", "question_type": "multi_choice", "answer": "4",
+                    "choices": ["3", "4"]}"#,
             ),
         ];
         for (benchmark, json) in cases {

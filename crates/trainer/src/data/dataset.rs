@@ -301,7 +301,7 @@ mod tests {
         std::fs::create_dir(&empty).unwrap();
         let cases = [
             (folder.path().join("none.jsonl"), "none.jsonl: "),
-            (empty, "no .jsonl, .json or .parquet file"),
+            (empty, "no .jsonl, .json, .parquet or .tsv file"),
             (write("a.csv", b"prompt,answer"), "neither .jsonl"),
             (write("a.parquet", b"prompt,answer"), "not a whole parquet file"),
             (write("b.parquet", b""), "not a whole parquet file"),

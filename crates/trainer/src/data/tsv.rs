@@ -219,7 +219,8 @@ mod tests {
 
     #[test]
     fn fields_in_quotes_hold_anything() {
-        let text = "\u{feff}index\tquestion\timage\r\n0\t\"a \"\"b\"\"\tc\"\t\"iVBO\nRw0K\n\"\n\n1\tsay \"x\"\t\n";
+        let text = "\u{feff}index\tquestion\timage\r\n0\t\"a \"\"b\"\"\tc\"\t\"iVBO\nRw0K\n\"\n\n\
+                    1\tsay \"x\"\t\n";
         let table = open(text.as_bytes()).unwrap();
         assert_eq!(table.len(), 2);
         let named = |values: [&str; 3]| -> Vec<(String, String)> {
@@ -258,7 +259,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_pandas_quotes_is_read_back(fields in prop::collection::vec("[\t\n\"aé,]{0,6}", 2..5)) {
+        fn what_pandas_quotes_is_read_back(
+            fields in prop::collection::vec("[\t\n\"aé,]{0,6}", 2..5)
+        ) {
             let quote = |field: &String| format!("\"{}\"", field.replace('"', "\"\""));
             let line = fields.iter().map(quote).collect::<Vec<_>>().join("\t");
             prop_assert_eq!(split(&line), fields);

@@ -96,10 +96,14 @@ impl Settings {
 }
 
 /// Writes a file under a temporary name and renames it.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), EvaluateError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+///
+/// # Errors
+///
+/// When its folder cannot be written to; an older file then stays.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), EvaluateError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let write = || {
-        let file = tempfile::NamedTempFile::new_in(folder)?;
+        let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
         std::fs::write(file.path(), bytes)?;
         file.persist(path).map_err(|error| error.error)
     };
