@@ -99,6 +99,45 @@ fn devices_lists_the_cpu() {
     assert!(output.status.success() && text.contains(r#""id":"cpu""#), "{text}");
 }
 
+#[test]
+fn devices_plans_the_memory_of_training_without_the_weights() {
+    // The sizes of Qwen2.5-VL-3B; there is no weight in the folder.
+    let folder = tempfile::tempdir().unwrap();
+    let config = serde_json::json!({
+        "model_type": "qwen2_5_vl", "vocab_size": 151_936, "hidden_size": 2048,
+        "intermediate_size": 11_008, "num_hidden_layers": 36, "num_attention_heads": 16,
+        "num_key_value_heads": 2, "hidden_act": "silu", "rms_norm_eps": 1e-6,
+        "max_position_embeddings": 128_000, "rope_theta": 1e6, "tie_word_embeddings": true,
+        "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]},
+        "image_token_id": 151_655, "video_token_id": 151_656, "vision_start_token_id": 151_652,
+        "vision_end_token_id": 151_653,
+        "vision_config": {
+            "depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16,
+            "out_hidden_size": 2048, "patch_size": 14, "spatial_merge_size": 2,
+            "temporal_patch_size": 2, "window_size": 112, "in_chans": 3, "hidden_act": "silu",
+            "fullatt_block_indexes": [7, 15, 23, 31],
+        },
+    });
+    std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let name = folder.path().to_str().unwrap();
+    let output = run(&["devices", "--plan", name, "--json", "rollout.batch_responses=32"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let plans: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let plans = plans.as_array().unwrap();
+    // As published: 3.75 billion parameters.
+    assert_eq!(plans[0]["parameters"], 3_754_622_976u64);
+    let number = |plan: &serde_json::Value, name: &str| plan[name].as_u64().unwrap();
+    assert_eq!(number(&plans[0], "optimizer"), 8 * 3_754_622_976);
+    assert_eq!(number(&plans[3], "optimizer"), number(&plans[0], "optimizer") / 4);
+    let peaks: Vec<u64> = plans.iter().map(|plan| number(plan, "peak")).collect();
+    assert!(peaks.is_sorted_by(|a, b| a > b), "{peaks:?}");
+    let text =
+        String::from_utf8(run(&["devices", "--plan", name, "--memory", "1"]).stdout).unwrap();
+    assert!(text.contains("LoRA of rank 16") && text.contains("none fits"), "{text}");
+    fails(&run(&["devices", "--plan", "no/such/folder/here"]), 2, "no such folder");
+    fails(&run(&["devices", "--plan", name, "optim.lrr=1"]), 2, "optim.lr");
+}
+
 /// A copy of the reference model with one file changed.
 fn changed(name: &str, change: impl Fn(Vec<u8>) -> Option<Vec<u8>>) -> tempfile::TempDir {
     let target = tempfile::tempdir().unwrap();

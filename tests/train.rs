@@ -144,6 +144,7 @@ fn a_run_with_a_reward_program_goes_on_as_the_unbroken_one() {
     {
         assert!(message.contains(expected), "{expected}: {message}");
     }
+}
 
 #[test]
 fn several_validation_responses_have_a_mean_a_best_and_a_majority() {

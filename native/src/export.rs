@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use session::SelfTest;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+use trainer::atomic;
 use trainer::pretrained::ModelFiles;
 
 use crate::failure::{Failure, about};
@@ -87,15 +88,7 @@ impl ExportCommand {
             )));
         }
         let named = pretrained::named(self.model.as_deref(), self.adapter.as_deref(), !self.quiet)?;
-        let parent = match self.out.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        std::fs::create_dir_all(parent).map_err(about(parent.display()))?;
-        let temporary = || {
-            let builder = tempfile::Builder::new().prefix(".export_").tempdir_in(parent);
-            builder.map_err(about(parent.display()))
-        };
+        let temporary = || atomic::folder_beside(&self.out).map_err(about(self.out.display()));
         let merged = match named.adapter {
             Some(_) => Some(merge(&named, temporary()?)?),
             None => None,
@@ -252,12 +245,6 @@ fn replace(temporary: TempDir, out: &Path) -> std::io::Result<()> {
         }
         false => None,
     };
-    // The temporary folder is its owner's only, the export everybody's.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(temporary.path(), std::fs::Permissions::from_mode(0o755))?;
-    }
     if let Err(error) = std::fs::rename(temporary.path(), out) {
         if let Some(old) = old {
             std::fs::rename(old, out)?;

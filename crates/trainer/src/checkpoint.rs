@@ -14,6 +14,7 @@ use burn::tensor::Device;
 use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
+use crate::atomic;
 use crate::data::Skipped;
 use crate::loss_scale::LossScale;
 use crate::optim::Optim;
@@ -99,8 +100,8 @@ impl Checkpoints {
         let target = self.path(state.step);
         let failed = |source| CheckpointError::Io { path: target.clone(), source };
         std::fs::create_dir_all(&self.folder).map_err(failed)?;
-        let temporary =
-            tempfile::Builder::new().prefix(".step_").tempdir_in(&self.folder).map_err(failed)?;
+        self.sweep().map_err(failed)?;
+        let temporary = atomic::folder_beside(&target).map_err(failed)?;
         pretrained::save(policy, temporary.path())?;
         save_optimizer(optim, &temporary.path().join(OPTIMIZER)).map_err(failed)?;
         let state =
@@ -122,14 +123,19 @@ impl Checkpoints {
     /// When the disk is full or not writable.
     pub fn point(&self, name: &str, step: usize) -> Result<(), CheckpointError> {
         let path = self.folder.join(name);
-        let write = || {
-            let file = tempfile::NamedTempFile::new_in(&self.folder)?;
-            std::fs::write(file.path(), format!("step_{step}\n"))?;
-            file.as_file().sync_all()?;
-            file.persist(&path).map_err(|error| error.error)?;
-            Ok(())
-        };
-        write().map_err(|source| CheckpointError::Io { path: path.clone(), source })
+        atomic::write(&path, format!("step_{step}\n"))
+            .map_err(|source| CheckpointError::Io { path, source })
+    }
+
+    /// Removes what a killed run left half-written.
+    fn sweep(&self) -> std::io::Result<()> {
+        for entry in std::fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "part") && path.is_dir() {
+                std::fs::remove_dir_all(path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes all but the newest `keep` checkpoints and that of step `best`; 0 keeps all.

@@ -3,6 +3,7 @@
 //! Data walks one way: [`data`] → [`rollout`] → reward → [`update`] → [`checkpoint`];
 //! [`train()`] is the loop, readable top to bottom.
 
+pub mod atomic;
 pub mod benchmark;
 pub mod checkpoint;
 pub mod collective;

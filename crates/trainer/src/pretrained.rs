@@ -190,10 +190,10 @@ pub fn load_quantized(
 /// # Errors
 ///
 /// When a file is missing, damaged, or does not fit the model.
-pub fn with_adapter(policy: Pretrained, folder: &Path) -> Result<Pretrained, PretrainedError> {
-    let model = load_adapter(policy.model, folder)
+pub fn with_adapter(mut policy: Pretrained, folder: &Path) -> Result<Pretrained, PretrainedError> {
+    policy.model = load_adapter(policy.model, folder)
         .map_err(|source| PretrainedError::Weights { place: policy.name.clone(), source })?;
-    Ok(Pretrained { model, ..policy })
+    Ok(policy)
 }
 
 /// Writes the model as a folder that transformers loads: weights in f32 and the companions; or its

@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::atomic;
 use crate::checkpoint::{CheckpointError, Checkpoints, TrainerState, load_optimizer, load_policy};
 use crate::collective::{Collective, CollectiveError, from_leader, leads};
 use crate::config::{Logger, Resume, TrainerConfig, to_yaml};
@@ -169,15 +170,11 @@ impl Run {
         let folder = self.folder.join("rollouts");
         let path = folder.join(format!("step_{step}.jsonl"));
         let write = || {
-            std::fs::create_dir_all(&folder)?;
-            let file = tempfile::NamedTempFile::new_in(&folder)?;
-            let mut writer = std::io::BufWriter::new(file);
+            let mut writer = std::io::BufWriter::new(atomic::file_beside(&path)?);
             for line in groups.iter().flat_map(|group| dump_lines(step, group)) {
                 writeln!(writer, "{line}")?;
             }
-            let file = writer.into_inner().map_err(|error| error.into_error())?;
-            file.persist(&path).map_err(|error| error.error)?;
-            Ok(())
+            atomic::persist(writer.into_inner().map_err(|error| error.into_error())?, &path)
         };
         write().map_err(|source| RunError::Io { path: path.clone(), source })
     }
@@ -257,9 +254,7 @@ fn prepare(
         }
         resume = found;
     }
-    let temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed(folder))?;
-    std::fs::write(temporary.path(), config).map_err(failed(&path))?;
-    temporary.persist(&path).map_err(|error| failed(&path)(error.error))?;
+    atomic::write(&path, config).map_err(failed(&path))?;
     Ok(resume)
 }
 

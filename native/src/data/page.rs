@@ -7,6 +7,8 @@ use minijinja::{Environment, context};
 use serde_json::{Value, json};
 
 use super::survey::{Row, Survey};
+use trainer::atomic;
+
 use crate::failure::{Failure, about};
 use crate::perceive::html::data_uri;
 
@@ -18,16 +20,7 @@ const SIDE: u32 = 320;
 /// Writes the page under a temporary name and renames it.
 pub fn write(path: &Path, name: &str, survey: &Survey) -> Result<(), Failure> {
     let html = render(name, survey)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(".part");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file =
-        builder.tempfile_in(folder.unwrap_or(Path::new("."))).map_err(about(path.display()))?;
-    file.write_all(html.as_bytes()).map_err(about(path.display()))?;
-    file.persist(path).map_err(about(path.display()))?;
-    Ok(())
+    atomic::write(path, html).map_err(about(path.display()))
 }
 
 fn render(name: &str, survey: &Survey) -> Result<String, Failure> {

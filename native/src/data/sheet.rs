@@ -4,6 +4,7 @@ use std::path::Path;
 
 use cppo::perturbation::{Perturbation, Seed, contact_sheet};
 use image::ImageFormat;
+use trainer::atomic;
 
 use crate::failure::{Failure, about};
 use crate::infer::{print, read_picture};
@@ -18,15 +19,9 @@ pub fn write(picture: &str, out: &Path, draws: usize, seed: u64) -> Result<(), F
     let all = Perturbation::all();
     let seed = Seed { run: seed, ..Seed::default() };
     let sheet = contact_sheet(&decoded, &all, draws, seed).map_err(about(picture))?;
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(".part");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file =
-        builder.tempfile_in(folder.unwrap_or(Path::new("."))).map_err(about(out.display()))?;
+    let mut file = atomic::file_beside(out).map_err(about(out.display()))?;
     sheet.write_to(&mut file, ImageFormat::Png).map_err(about(out.display()))?;
-    file.persist(out).map_err(about(out.display()))?;
+    atomic::persist(file, out).map_err(about(out.display()))?;
     let names: String = all.iter().map(|kind| format!("{}\n", kind.name())).collect();
     print(&names);
     Ok(())

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use session::Pretrained;
 
 use super::Subject;
+use trainer::atomic;
+
 use crate::failure::{Failure, about};
 
 const TEMPLATE: &str = include_str!("report.html");
@@ -18,13 +20,7 @@ const TEMPLATE: &str = include_str!("report.html");
 /// Writes the report under a temporary name and renames it.
 pub fn write(path: &Path, subject: &Subject, loaded: &Pretrained) -> Result<(), Failure> {
     let html = render(subject, loaded)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let write = || {
-        let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-        std::fs::write(file.path(), html)?;
-        file.persist(path).map_err(|error| error.error)
-    };
-    write().map(|_| ()).map_err(about(path.display()))
+    atomic::write(path, html).map_err(about(path.display()))
 }
 
 fn render(subject: &Subject, loaded: &Pretrained) -> Result<String, Failure> {

@@ -46,8 +46,12 @@ pub(super) fn write(
     fill: impl FnOnce(&Path) -> std::io::Result<()>,
 ) -> Result<(), WeightsError> {
     let path = folder.join(name);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(name).suffix(".part");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let result = std::fs::create_dir_all(folder)
-        .and_then(|()| tempfile::Builder::new().prefix(name).tempfile_in(folder))
+        .and_then(|()| builder.tempfile_in(folder))
         .and_then(|temporary| {
             fill(temporary.path())?;
             temporary.as_file().sync_all()?;

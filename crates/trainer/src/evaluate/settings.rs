@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::EvaluateError;
+use crate::atomic;
 
 /// All that an evaluation's numbers depend on; one that goes on must have the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,11 +102,5 @@ impl Settings {
 ///
 /// When its folder cannot be written to; an older file then stays.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), EvaluateError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let write = || {
-        let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-        std::fs::write(file.path(), bytes)?;
-        file.persist(path).map_err(|error| error.error)
-    };
-    write().map(|_| ()).map_err(EvaluateError::io(path))
+    atomic::write(path, bytes).map_err(EvaluateError::io(path))
 }

@@ -10,7 +10,8 @@ use processor::ProcessorError;
 use serde::Serialize;
 use tempfile::{NamedTempFile, TempDir};
 
-use super::{Turn, folder_of, persist, row_error, temporary, turns};
+use super::{Turn, row_error, turns};
+use crate::atomic::{file_beside, folder_beside, folder_of, persist};
 use crate::data::error::DataError;
 use crate::data::json_lines::MAX_LINE;
 use crate::data::sample::{Picture, PictureError, Sample};
@@ -70,7 +71,7 @@ impl JsonLinesWriter {
         if store == ImageStore::Beside && images.exists() {
             return Err(DataError::file(&images, "exists; remove it or choose another name"));
         }
-        let file = BufWriter::new(temporary(path)?);
+        let file = BufWriter::new(file_beside(path).map_err(DataError::io(path))?);
         Ok(Self { path: path.to_path_buf(), file, store, folder: None, rows: 0 })
     }
 
@@ -121,7 +122,7 @@ impl JsonLinesWriter {
             std::fs::rename(folder.path(), &images).map_err(DataError::io(&images))?;
             let _ = folder.keep();
         }
-        persist(file, &self.path)
+        persist(file, &self.path).map_err(DataError::io(&self.path))
     }
 
     /// Stores a picture and returns what its row says of it.
@@ -136,7 +137,9 @@ impl JsonLinesWriter {
         }
         let folder = match &self.folder {
             Some(folder) => folder,
-            None => self.folder.insert(temporary_folder(&self.path)?),
+            None => {
+                self.folder.insert(folder_beside(&self.path).map_err(DataError::io(&self.path))?)
+            }
         };
         let extension = format.extensions_str().first().unwrap_or(&"img");
         let name = format!("{:08}_{number}.{extension}", self.rows);
@@ -153,12 +156,4 @@ fn format(bytes: &[u8]) -> Result<ImageFormat, PictureError> {
 
 fn images_name(path: &Path) -> String {
     format!("{}_images", path.file_stem().unwrap_or_default().to_string_lossy())
-}
-
-fn temporary_folder(path: &Path) -> Result<TempDir, DataError> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(".part");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-    builder.tempdir_in(folder_of(path)).map_err(DataError::io(path))
 }

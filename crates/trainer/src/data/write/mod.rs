@@ -13,7 +13,6 @@ use std::path::Path;
 
 use processor::Message;
 use serde::Serialize;
-use tempfile::NamedTempFile;
 
 use super::error::DataError;
 use super::sample::{PLACEHOLDER, Sample, join_placeholders};
@@ -53,27 +52,6 @@ fn turns(sample: &Sample) -> Result<Vec<Turn<'_>>, String> {
 fn row_error(path: &Path, index: u64, message: impl Into<String>) -> DataError {
     let row = format!("row {index} (from 0)");
     DataError::Row { path: path.to_path_buf(), row, message: message.into() }
-}
-
-/// A temporary file beside `path`, with the permissions of an ordinary one.
-fn temporary(path: &Path) -> Result<NamedTempFile, DataError> {
-    let folder = folder_of(path);
-    std::fs::create_dir_all(folder).map_err(DataError::io(folder))?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(".part");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder).map_err(DataError::io(path))
-}
-
-fn persist(file: NamedTempFile, path: &Path) -> Result<(), DataError> {
-    file.as_file().sync_all().map_err(DataError::io(path))?;
-    file.persist(path).map_err(|error| DataError::io(path)(error.error))?;
-    Ok(())
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! `cppo devices`
 
+mod plan;
+
 use burn::tensor::DType;
 use clap::Args;
 use serde_json::json;
 
+use self::plan::Plans;
 use crate::args::supports;
 use crate::device;
 use crate::failure::Failure;
@@ -13,13 +16,30 @@ const FORMATS: [(&str, DType); 3] =
 
 #[derive(Args)]
 pub struct Devices {
-    /// Print one JSON object per device
+    /// Print one JSON object per device, or of all plans
     #[arg(long)]
     json: bool,
+    /// Instead, the memory that training a model takes in several ways: a folder or a hub id
+    #[arg(long, value_name = "MODEL")]
+    plan: Option<String>,
+    /// Memory of the device in GB, to say what fits
+    #[arg(long, requires = "plan", value_name = "GB")]
+    memory: Option<f64>,
+    /// Changes to the paper's recipe, such as rollout.max_response_tokens=1024
+    #[arg(requires = "plan", value_name = "key.path=value")]
+    changes: Vec<String>,
 }
 
 impl Devices {
     pub fn run(&self) -> Result<(), Failure> {
+        if let Some(model) = &self.plan {
+            let plans = Plans::new(model, &self.changes)?;
+            match self.json {
+                true => println!("{}", plans.to_json()),
+                false => print!("{}", plans.table(self.memory.map(|gb| (gb * 1e9) as u64))),
+            }
+            return Ok(());
+        }
         let mut counts = std::collections::BTreeMap::new();
         for found in device::all() {
             let index = counts.entry(found.backend).or_insert(0usize);
