@@ -1,6 +1,7 @@
 // The native program's answers, which the browser's are compared with.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -33,6 +34,7 @@ export function cppoOn(cores, ...args) {
 }
 
 async function run(program, args) {
+  if (!existsSync(CPPO)) throw new Error(`no native program at ${CPPO}: run web/build, or name it with CPPO`);
   const { stdout } = await promisify(execFile)(program, args, { maxBuffer: 2 ** 26 });
   return stdout;
 }
