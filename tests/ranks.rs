@@ -9,6 +9,7 @@ use safetensors::SafeTensors;
 use trainer::collective::{Collective, threads};
 use trainer::config::{TrainConfig, load};
 use trainer::hooks::Hooks;
+use trainer::lora::attach;
 use trainer::pretrained::{self, ModelFiles};
 
 /// Runs `work` on ranks that are threads; the results by rank.
@@ -44,7 +45,10 @@ fn train(folder: &Path, size: usize, changes: &[&str]) {
     on_ranks(size, |ranks| {
         let device = Device::flex();
         let files = ModelFiles::Folder(demo.join("model"));
-        let policy = pretrained::load(&files, None, DType::F32, &device).unwrap();
+        let mut policy = pretrained::load(&files, None, DType::F32, &device).unwrap();
+        if let Some(lora) = &config.model.lora {
+            policy.model = attach(policy.model, lora, "cppo-demo").unwrap();
+        }
         let mut hooks = Hooks {
             on_progress: &mut |_, _, _| {},
             on_step: &mut |_, _| assert_eq!(ranks.rank(), 0),
@@ -111,6 +115,19 @@ fn ranks_draw_the_same_responses_and_learn_the_same_weights() {
         let run = folder.path().join(format!("{size}{}", changes.len()));
         train(&run, size, changes);
         assert_same_run(&run, &single, &format!("{size} ranks {changes:?}"));
+    }
+}
+
+#[test]
+fn ranks_learn_the_same_adapters() {
+    let folder = tempfile::tempdir().unwrap();
+    let (single, three) = (folder.path().join("single"), folder.path().join("three"));
+    let lora = ["model.lora.r=4", "trainer.shard_optimizer=true"];
+    train(&single, 1, &lora);
+    train(&three, 3, &lora);
+    for name in ["adapter_model.safetensors", "optimizer.safetensors"] {
+        let error = difference(&checkpoint(&three, name), &checkpoint(&single, name));
+        assert!(error < 1e-6, "{name}: {error}");
     }
 }
 

@@ -88,6 +88,8 @@ impl ExportCommand {
             )));
         }
         let named = pretrained::named(self.model.as_deref(), self.adapter.as_deref(), !self.quiet)?;
+        let parent = atomic::folder_of(&self.out);
+        std::fs::create_dir_all(parent).map_err(about(parent.display()))?;
         let temporary = || atomic::folder_beside(&self.out).map_err(about(self.out.display()));
         let merged = match named.adapter {
             Some(_) => Some(merge(&named, temporary()?)?),

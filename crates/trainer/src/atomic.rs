@@ -5,26 +5,22 @@ use std::path::Path;
 
 use tempfile::{Builder, NamedTempFile, TempDir};
 
-/// A file beside `path`, for whom the umask lets read it; folders on the way are made.
+/// A file beside `path`, for whom the umask lets read it.
 ///
 /// # Errors
 ///
-/// When the folder is not writable.
+/// When the folder is not there or not writable.
 pub fn file_beside(path: &Path) -> io::Result<NamedTempFile> {
-    let folder = folder_of(path);
-    std::fs::create_dir_all(folder)?;
-    builder(0o666).tempfile_in(folder)
+    builder(0o666).tempfile_in(folder_of(path))
 }
 
 /// A folder beside `path`, likewise; it goes when dropped.
 ///
 /// # Errors
 ///
-/// When the folder around it is not writable.
+/// When the folder around it is not there or not writable.
 pub fn folder_beside(path: &Path) -> io::Result<TempDir> {
-    let folder = folder_of(path);
-    std::fs::create_dir_all(folder)?;
-    builder(0o777).tempdir_in(folder)
+    builder(0o777).tempdir_in(folder_of(path))
 }
 
 /// Brings a file that was made beside `path` to the disk, and to its place.
@@ -42,7 +38,7 @@ pub fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// When the folder is not writable or the disk is full; what was there stays.
+/// When the folder is not there or not writable, or the disk is full; what was there stays.
 pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
     let mut file = file_beside(path)?;
     file.write_all(bytes.as_ref())?;
@@ -72,7 +68,7 @@ mod tests {
     #[test]
     fn a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("new/a.txt");
+        let path = folder.path().join("a.txt");
         for text in ["first", "second"] {
             write(&path, text).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
@@ -81,7 +77,7 @@ mod tests {
         drop(file_beside(&path).unwrap());
         drop(folder_beside(&path).unwrap());
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
-        assert!(write(&path.join("below a file"), "x").is_err());
+        assert!(write(&folder.path().join("no folder/a.txt"), "x").is_err());
     }
 
     #[cfg(unix)]

@@ -80,14 +80,13 @@ impl Run {
     ///
     /// When it cannot be written to, or holds a run of another configuration.
     pub fn open(
-        config: &impl Serialize,
+        config: &(impl Serialize + Default),
         trainer: &TrainerConfig,
         ranks: &dyn Collective,
     ) -> Result<Self, RunError> {
         let folder = trainer.run_dir.clone();
-        let text = to_yaml(config);
         let resume =
-            from_leader(ranks, "the checkpoint to go on from", || prepare(trainer, &text))?;
+            from_leader(ranks, "the checkpoint to go on from", || prepare(config, trainer))?;
         let mut run = Self {
             checkpoints: Checkpoints::new(&folder),
             folder,
@@ -170,6 +169,7 @@ impl Run {
         let folder = self.folder.join("rollouts");
         let path = folder.join(format!("step_{step}.jsonl"));
         let write = || {
+            std::fs::create_dir_all(&folder)?;
             let mut writer = std::io::BufWriter::new(atomic::file_beside(&path)?);
             for line in groups.iter().flat_map(|group| dump_lines(step, group)) {
                 writeln!(writer, "{line}")?;
@@ -229,10 +229,11 @@ impl Run {
 
 /// Makes the folder, compares the configuration with that of a run that is there, writes it, and
 /// finds the checkpoint to go on from.
-fn prepare(
+fn prepare<C: Serialize + Default>(
+    config: &C,
     trainer: &TrainerConfig,
-    config: &str,
 ) -> Result<Option<(PathBuf, TrainerState)>, RunError> {
+    let (config, defaults) = (to_yaml(config), to_yaml(&C::default()));
     let folder = &trainer.run_dir;
     std::fs::create_dir_all(folder).map_err(failed(folder))?;
     let checkpoints = Checkpoints::new(folder);
@@ -244,7 +245,7 @@ fn prepare(
         if trainer.resume == Resume::Never {
             return Err(RunError::Occupied { path: folder.clone() });
         }
-        let keys = changed_keys(&before, config);
+        let keys = changed_keys(&before, &config, &defaults);
         if !keys.is_empty() {
             return Err(RunError::Changed { path: folder.clone(), keys: keys.join(", ") });
         }
@@ -289,26 +290,27 @@ fn wall_time() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
 
-/// Dotted keys whose values differ between two configurations and may not.
-fn changed_keys(before: &str, now: &str) -> Vec<String> {
+/// Dotted keys whose values differ between two configurations and may not. A key that an older
+/// version did not know had its default value.
+fn changed_keys(before: &str, now: &str, defaults: &str) -> Vec<String> {
     let parse = |text: &str| yaml_serde::from_str::<Value>(text).unwrap_or(Value::Null);
     let mut keys = Vec::new();
-    differences("", &parse(before), &parse(now), &mut keys);
+    differences("", &parse(before), &parse(now), &parse(defaults), &mut keys);
     keys.retain(|key| !FREE_KEYS.contains(&key.as_str()));
     keys
 }
 
-fn differences(path: &str, before: &Value, now: &Value, keys: &mut Vec<String>) {
+fn differences(path: &str, before: &Value, now: &Value, defaults: &Value, keys: &mut Vec<String>) {
     match (before, now) {
         (Value::Object(before), Value::Object(now)) => {
             let names: std::collections::BTreeSet<&String> =
                 before.keys().chain(now.keys()).collect();
             for name in names {
                 let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                let value = |map: &serde_json::Map<String, Value>| {
-                    map.get(name).cloned().unwrap_or(Value::Null)
-                };
-                differences(&path, &value(before), &value(now), keys);
+                let default = &defaults[name.as_str()];
+                let (before, now) = (before.get(name), now.get(name));
+                let (before, now) = (before.unwrap_or(default), now.unwrap_or(&Value::Null));
+                differences(&path, before, now, default, keys);
             }
         }
         _ if before != now => keys.push(path.to_string()),
@@ -334,10 +336,17 @@ mod tests {
             ),
         ];
         for (now, expected) in cases {
-            assert_eq!(changed_keys(before, now), expected);
+            assert_eq!(changed_keys(before, now, ""), expected);
         }
-        // Older runs do not know how examples are prepared.
-        let now = "data: {seed: 1, workers: 2, prefetch: 64}";
-        assert_eq!(changed_keys("data: {seed: 1}", now), Vec::<String>::new());
+        // Older runs did not know all keys, and did what is the default now.
+        let (before, defaults) = ("data: {seed: 1}", "trainer: {eval_n: 1}\ndata: {seed: 0}");
+        let cases = [
+            ("data: {seed: 1, workers: 2}\ntrainer: {eval_n: 1}", vec![]),
+            ("data: {seed: 1}\ntrainer: {eval_n: 2}", vec!["trainer"]),
+            ("data: {seed: 1}\nmodel: {lora: null}", vec![]),
+        ];
+        for (now, expected) in cases {
+            assert_eq!(changed_keys(before, now, defaults), expected, "{now}");
+        }
     }
 }

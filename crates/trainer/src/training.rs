@@ -55,7 +55,7 @@ impl Training {
     /// When there is nothing to train on, or the run folder cannot be used.
     pub fn open(
         policy: Pretrained,
-        config: &impl Serialize,
+        config: &(impl Serialize + Default),
         (data, model, optim, trainer): (&DataConfig, &ModelConfig, &OptimConfig, &TrainerConfig),
         judging: Judging,
         device: &Device,

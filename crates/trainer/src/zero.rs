@@ -13,7 +13,7 @@ use crate::collective::{Addend, Collective, CollectiveError, gather, leads, sum_
 
 /// The names of this rank's parameters: a block of them with about as many numbers as the others'.
 pub fn owned(model: &Qwen2_5_VL, ranks: &dyn Collective) -> BTreeSet<String> {
-    let mut sizes = Sizes::default();
+    let mut sizes = Sizes { adapted: model.adapter().is_some(), ..Sizes::default() };
     model.visit(&mut sizes);
     let total: usize = sizes.found.iter().map(|(_, size)| size).sum();
     let mut before = 0;
@@ -97,6 +97,7 @@ pub fn gather_moments(
 
 #[derive(Default)]
 struct Sizes {
+    adapted: bool,
     path: Vec<String>,
     found: Vec<(String, usize)>,
 }
@@ -111,7 +112,10 @@ impl ModuleVisitor for Sizes {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.found.push((checkpoint_key(&self.path), param.lazy_shape().num_elements()));
+        // Beside adapters nothing is learnt, and nothing has a state.
+        if !self.adapted || self.path.iter().any(|name| name == "lora") {
+            self.found.push((checkpoint_key(&self.path), param.lazy_shape().num_elements()));
+        }
     }
 }
 

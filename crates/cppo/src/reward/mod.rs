@@ -137,7 +137,7 @@ pub struct Reward {
     /// The answer that was judged, see [`Grader::extract`].
     pub answer: Option<String>,
     /// What the programs say, by their names; see [`Reward::add`].
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub programs: BTreeMap<String, ProgramReward>,
 }
 

@@ -17,6 +17,7 @@ mod prompt;
 mod rows;
 mod sample;
 mod seen;
+mod shared_file;
 mod source;
 mod table;
 mod tsv;

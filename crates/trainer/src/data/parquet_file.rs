@@ -12,10 +12,12 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+use parquet::file::reader::Length;
 
 use super::arrow::row_of;
 use super::cell::Cell;
 use super::error::DataError;
+use super::shared_file::SharedFile;
 use super::table::Wanted;
 
 /// Most rows decoded at once.
@@ -32,7 +34,7 @@ const CACHE_BYTES: usize = 1 << 28;
 #[derive(Debug)]
 pub(crate) struct ParquetFile {
     path: PathBuf,
-    file: File,
+    file: SharedFile,
     metadata: ArrowReaderMetadata,
     projection: ProjectionMask,
     groups: Vec<Group>,
@@ -67,8 +69,7 @@ impl ParquetFile {
     ///
     /// When the file cannot be read, is not parquet, or lacks the columns.
     pub(super) fn open(path: &Path, wanted: &dyn Wanted) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(DataError::io(path))?;
-        let length = file.metadata().map_err(DataError::io(path))?.len();
+        let file = File::open(path).and_then(SharedFile::new).map_err(DataError::io(path))?;
         let broken = |message: String| {
             DataError::file(path, format!("not a whole parquet file: {message}; fetch it again"))
         };
@@ -79,7 +80,7 @@ impl ParquetFile {
         wanted.check(&names).map_err(|message| DataError::file(path, message))?;
         let chosen = (0..names.len()).filter(|&place| wanted.wants(names[place]));
         let projection = ProjectionMask::roots(metadata.parquet_schema(), chosen);
-        let groups = groups(metadata.metadata(), &projection, length).map_err(broken)?;
+        let groups = groups(metadata.metadata(), &projection, file.len()).map_err(broken)?;
         let rows = groups.last().map_or(0, |last| last.start + last.rows);
         let cache = Mutex::new(Vec::new());
         Ok(Self { path: path.to_path_buf(), file, metadata, projection, groups, rows, cache })
@@ -141,7 +142,7 @@ impl ParquetFile {
         let rows = group.stretch.min(group.rows - offset);
         let decoded = guarded(|| {
             let metadata = self.metadata.clone();
-            let file = self.file.try_clone()?;
+            let file = self.file.clone();
             let mut batches = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
                 .with_projection(self.projection.clone())
                 .with_row_groups(vec![group.number])
@@ -282,6 +283,26 @@ mod tests {
             }
             let error = file.row(rows).unwrap_err().to_string();
             assert!(error.contains(&format!("holds {rows} rows")), "{error}");
+        }
+    }
+
+    #[test]
+    fn threads_that_decode_at_the_same_time_get_their_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = file(400, 3);
+        for _ in 0..5 {
+            let file = open(folder.path(), &bytes).unwrap();
+            std::thread::scope(|scope| {
+                for first in 0..4 {
+                    let file = &file;
+                    scope.spawn(move || {
+                        for row in (first..400).step_by(4) {
+                            let Cell::Struct(fields) = file.row(row).unwrap() else { panic!() };
+                            assert_eq!(fields[1].1, Cell::Scalar(row.to_string()));
+                        }
+                    });
+                }
+            });
         }
     }
 

@@ -10,8 +10,8 @@ use processor::ProcessorError;
 use serde::Serialize;
 use tempfile::{NamedTempFile, TempDir};
 
-use super::{Turn, row_error, turns};
-use crate::atomic::{file_beside, folder_beside, folder_of, persist};
+use super::{Turn, row_error, temporary, turns};
+use crate::atomic::{folder_beside, folder_of, persist};
 use crate::data::error::DataError;
 use crate::data::json_lines::MAX_LINE;
 use crate::data::sample::{Picture, PictureError, Sample};
@@ -71,7 +71,7 @@ impl JsonLinesWriter {
         if store == ImageStore::Beside && images.exists() {
             return Err(DataError::file(&images, "exists; remove it or choose another name"));
         }
-        let file = BufWriter::new(file_beside(path).map_err(DataError::io(path))?);
+        let file = BufWriter::new(temporary(path)?);
         Ok(Self { path: path.to_path_buf(), file, store, folder: None, rows: 0 })
     }
 

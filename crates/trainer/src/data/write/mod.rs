@@ -13,9 +13,11 @@ use std::path::Path;
 
 use processor::Message;
 use serde::Serialize;
+use tempfile::NamedTempFile;
 
 use super::error::DataError;
 use super::sample::{PLACEHOLDER, Sample, join_placeholders};
+use crate::atomic::{file_beside, folder_of};
 
 /// Most bytes of one row.
 const MAX_ROW_BYTES: usize = 1 << 30;
@@ -52,6 +54,13 @@ fn turns(sample: &Sample) -> Result<Vec<Turn<'_>>, String> {
 fn row_error(path: &Path, index: u64, message: impl Into<String>) -> DataError {
     let row = format!("row {index} (from 0)");
     DataError::Row { path: path.to_path_buf(), row, message: message.into() }
+}
+
+/// A temporary file beside `path`, whose folder is made where it is missing.
+fn temporary(path: &Path) -> Result<NamedTempFile, DataError> {
+    let folder = folder_of(path);
+    std::fs::create_dir_all(folder).map_err(DataError::io(folder))?;
+    file_beside(path).map_err(DataError::io(path))
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use tempfile::NamedTempFile;
 
-use super::{MAX_ROW_BYTES, Turn, row_error, turns};
-use crate::atomic::{file_beside, persist};
+use super::{MAX_ROW_BYTES, Turn, row_error, temporary, turns};
+use crate::atomic::persist;
 use crate::data::error::DataError;
 use crate::data::sample::{Picture, Sample};
 
@@ -65,8 +65,7 @@ impl ParquetWriter {
             .set_column_dictionary_enabled(image_bytes(), false)
             .set_column_statistics_enabled(image_bytes(), EnabledStatistics::None)
             .build();
-        let file = file_beside(path).map_err(DataError::io(path))?;
-        let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))
+        let writer = ArrowWriter::try_new(temporary(path)?, schema.clone(), Some(properties))
             .map_err(|error| DataError::file(path, error.to_string()))?;
         Ok(Self { path: path.to_path_buf(), writer, schema, pending: Pending::new(), rows: 0 })
     }
