@@ -49,11 +49,16 @@ impl MemoryPlan {
     /// a prompt's tokens are taken to be a picture's, and half of the responses to be let in by
     /// the gate.
     pub fn new(model: &Qwen2_5_VL, config: &TrainConfig) -> Self {
+        Self::with_workers(model, config, workers(&model.device()))
+    }
+
+    /// The plan on a device that runs so many pieces at a time: 1 on a GPU.
+    pub fn with_workers(model: &Qwen2_5_VL, config: &TrainConfig, workers: usize) -> Self {
         let parameters = model.num_params() as u64;
         let (quantized, packed) = model.num_quantized();
         let weights = (parameters - quantized as u64) * NUMBER + packed as u64;
         let trainable = model.num_trainable() as u64;
-        let update = Update::new(model, config);
+        let update = Update::new(config, workers);
         let gradients = update.gradient_sets * trainable * NUMBER;
         let unpacked = update.unpacked(model.config(), config, quantized as u64);
         let activations = update.activations(model.config(), config, weights) + unpacked;
@@ -106,7 +111,7 @@ struct Update {
 }
 
 impl Update {
-    fn new(model: &Qwen2_5_VL, config: &TrainConfig) -> Self {
+    fn new(config: &TrainConfig, workers: usize) -> Self {
         let (algorithm, trainer) = (&config.algorithm, &config.trainer);
         let gated = if algorithm.cpl.gate == Gate::None { 1.0 } else { 0.5 };
         let (views, share) = match algorithm.name {
@@ -119,7 +124,7 @@ impl Update {
         let originals = (trainer.mini_batch_prompts * config.rollout.n) as f64;
         let responses = originals * (1.0 + views * share);
         let limit = trainer.micro_batch_responses as f64;
-        let workers = workers(&model.device()) as f64;
+        let workers = workers as f64;
         let pieces = (responses / limit).ceil().max(workers.min(prompts));
         let workers = workers.min(pieces);
         let kept = match trainer.recompute && responses > limit {

@@ -19,7 +19,8 @@ pub struct Devices {
     /// Print one JSON object per device, or of all plans
     #[arg(long)]
     json: bool,
-    /// Instead, the memory that training a model takes in several ways: a folder or a hub id
+    /// Instead, the memory that training a model on a GPU takes in several ways: a folder or a hub
+    /// id
     #[arg(long, value_name = "MODEL")]
     plan: Option<String>,
     /// Memory of the device in GB, to say what fits

@@ -39,8 +39,8 @@ const LORA: &[&str] =
 pub struct Plans(Vec<(&'static str, MemoryPlan)>);
 
 impl Plans {
-    /// Plans for the model of this name, the demo where it is empty, under `changes` of the
-    /// paper's recipe. Weights are neither read nor allocated.
+    /// Plans for the model of this name, the demo where it is empty, on a GPU under `changes` of
+    /// the paper's recipe. Weights are neither read nor allocated.
     pub fn new(model: &str, changes: &[String]) -> Result<Self, Failure> {
         let model = config_of(model)?;
         let plan = |way: &Way| {
@@ -53,7 +53,7 @@ impl Plans {
             if let Some(lora) = &config.model.lora {
                 skeleton = attach(skeleton, lora, "").map_err(Failure::usage)?;
             }
-            let mut plan = MemoryPlan::new(&skeleton, &config);
+            let mut plan = MemoryPlan::with_workers(&skeleton, &config, 1);
             plan.optimizer = plan.optimizer.div_ceil(way.ranks as u64);
             Ok((way.name, plan))
         };
