@@ -342,7 +342,7 @@ mod tests {
         let (before, defaults) = ("data: {seed: 1}", "trainer: {eval_n: 1}\ndata: {seed: 0}");
         let cases = [
             ("data: {seed: 1, workers: 2}\ntrainer: {eval_n: 1}", vec![]),
-            ("data: {seed: 1}\ntrainer: {eval_n: 2}", vec!["trainer"]),
+            ("data: {seed: 1}\ntrainer: {eval_n: 2}", vec!["trainer.eval_n"]),
             ("data: {seed: 1}\nmodel: {lora: null}", vec![]),
         ];
         for (now, expected) in cases {

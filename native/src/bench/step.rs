@@ -26,8 +26,8 @@ use crate::failure::Failure;
 
 /// Side of the square pictures in pixels: 256 patches, 64 visual tokens.
 const SIDE: u32 = 224;
-const QUESTION_TOKENS: usize = 64;
-const PROMPT_TOKENS: usize = 2 * QUESTION_TOKENS;
+/// Lengths unless changed: 64 visual tokens and 64 words.
+const PROMPT_TOKENS: usize = 128;
 const RESPONSE_TOKENS: usize = 64;
 
 /// Of each group the first responses are right: two of five, as a middling policy has it.
@@ -36,7 +36,7 @@ const RIGHT_SHARE: f64 = 0.4;
 /// What is timed; an update is a forward of all views, their backward, and the optimizer.
 const PHASES: [&str; 6] = ["rollout", "forward", "backward", "optimizer", "update", "step"];
 
-/// Times rollouts of [`RESPONSE_TOKENS`] tokens and updates on them.
+/// Times rollouts of the longest prompts and responses allowed, and updates on them.
 pub fn run(
     bench: &Bench,
     model: Qwen2_5_VL,
@@ -123,11 +123,11 @@ fn rollout(
 ) -> Result<Vec<Group>, Failure> {
     let plain = model.valid();
     let examples: Vec<Example> =
-        (0..prompts).map(|index| example(&plain, index)).collect::<Result<_, _>>()?;
+        (0..prompts).map(|index| example(&plain, index, config)).collect::<Result<_, _>>()?;
     let options = GenerateOptions {
         sampling: SamplingParams { temperature: 1.0, seed, ..Default::default() },
         n: config.rollout.n,
-        max_new_tokens: RESPONSE_TOKENS,
+        max_new_tokens: config.rollout.max_response_tokens,
         read_step: opened.read_step(),
         ..Default::default()
     };
@@ -154,8 +154,8 @@ fn rollout(
     Ok(examples.into_iter().map(group).collect())
 }
 
-/// A patterned picture and words.
-fn example(model: &Qwen2_5_VL, index: usize) -> Result<Example, Failure> {
+/// A patterned picture, and words up to the longest prompt.
+fn example(model: &Qwen2_5_VL, index: usize, limit: &TrainConfig) -> Result<Example, Failure> {
     let picture = RgbImage::from_fn(SIDE, SIDE, |x, y| {
         image::Rgb([x as u8, y as u8, (x * y + 40 * index as u32) as u8])
     });
@@ -163,7 +163,8 @@ fn example(model: &Qwen2_5_VL, index: usize) -> Result<Example, Failure> {
     let config = model.config();
     let tokens = patches.grid_thw.iter().product::<usize>() / config.vision_config.merge_unit();
     let mut input_ids = vec![config.image_token_id; tokens];
-    input_ids.extend((0..QUESTION_TOKENS).map(|i| ((i + index) * 31 % 1000) as u32));
+    let words = limit.data.max_prompt_tokens.saturating_sub(tokens).max(1);
+    input_ids.extend((0..words).map(|i| ((i + index) * 31 % 1000) as u32));
     Ok(Example {
         index,
         prompt: Prompt {
