@@ -136,6 +136,10 @@ fn devices_plans_the_memory_of_training_without_the_weights() {
     assert!(text.contains("LoRA of rank 16") && text.contains("none fits"), "{text}");
     fails(&run(&["devices", "--plan", "no/such/folder/here"]), 2, "no such folder");
     fails(&run(&["devices", "--plan", name, "optim.lrr=1"]), 2, "optim.lr");
+    fails(&run(&["devices", "--plan", name, "rollout.n=0"]), 2, "rollout.n");
+    let output = run(&["devices", "--plan", name, "--json", "model.quantize=q4"]).stdout;
+    let quantized: serde_json::Value = serde_json::from_slice(&output).unwrap();
+    assert!(number(&quantized[4], "weights") < number(&plans[4], "weights") / 3, "{quantized}");
 }
 
 /// A copy of the reference model with one file changed.

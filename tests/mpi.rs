@@ -7,8 +7,12 @@ use std::time::{Duration, Instant};
 const STEPS: usize = 6;
 
 fn run(folder: &Path, changes: &[&str]) -> Command {
+    run_on("2", folder, changes)
+}
+
+fn run_on(ranks: &str, folder: &Path, changes: &[&str]) -> Command {
     let mut command = Command::new("mpirun");
-    command.args(["--oversubscribe", "--allow-run-as-root", "-np", "2"]);
+    command.args(["--oversubscribe", "--allow-run-as-root", "-np", ranks]);
     command.arg(env!("CARGO_BIN_EXE_cppo")).args([
         "train",
         "--device=cpu",
@@ -37,8 +41,8 @@ fn checkpoint(folder: &Path, step: usize) -> PathBuf {
 }
 
 /// Starts a run and waits for its second checkpoint; the run and the process of a rank.
-fn started(folder: &Path, changes: &[&str], rank: &str) -> (Child, String) {
-    let child = run(folder, changes).spawn().unwrap();
+fn started(mut run: Command, folder: &Path, rank: &str) -> (Child, String) {
+    let child = run.spawn().unwrap();
     let started = Instant::now();
     while !checkpoint(folder, 2).exists() {
         assert!(started.elapsed() < Duration::from_secs(120), "no second checkpoint");
@@ -71,7 +75,7 @@ fn two_processes_train_as_one_does_and_a_killed_one_ends_both() {
     let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
     let output = run(&whole, &[]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let (child, lost) = started(&broken, &[], "1");
+    let (child, lost) = started(run(&broken, &[]), &broken, "1");
     signal("-KILL", &lost);
     let killed = Instant::now();
     let output = child.wait_with_output().unwrap();
@@ -85,9 +89,10 @@ fn two_processes_train_as_one_does_and_a_killed_one_ends_both() {
 
 #[test]
 fn a_process_that_hangs_is_named_and_the_run_ends() {
-    for hanging in ["0", "1"] {
+    for (ranks, hanging) in [("2", "0"), ("2", "1"), ("3", "2")] {
         let folder = tempfile::tempdir().unwrap();
-        let (child, stopped) = started(folder.path(), &["trainer.rank_timeout_s=2"], hanging);
+        let run = run_on(ranks, folder.path(), &["trainer.rank_timeout_s=2"]);
+        let (child, stopped) = started(run, folder.path(), hanging);
         signal("-STOP", &stopped);
         let since = Instant::now();
         let message = {

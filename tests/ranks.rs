@@ -119,6 +119,16 @@ fn ranks_draw_the_same_responses_and_learn_the_same_weights() {
 }
 
 #[test]
+fn ranks_without_a_prompt_of_their_own_compare_whole_distributions_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (single, five) = (folder.path().join("single"), folder.path().join("five"));
+    let full = ["algorithm.cpl.kl_kind=full", "algorithm.cpl.gate=none"];
+    train(&single, 1, &full);
+    train(&five, 5, &full);
+    assert_same_run(&five, &single, "5 ranks, full divergence");
+}
+
+#[test]
 fn ranks_learn_the_same_adapters() {
     let folder = tempfile::tempdir().unwrap();
     let (single, three) = (folder.path().join("single"), folder.path().join("three"));

@@ -7,6 +7,7 @@ use session::SessionError;
 /// An error ready to be shown.
 #[derive(Debug)]
 pub struct Failure {
+    /// Empty where another process says it.
     pub message: String,
     /// 2 for wrong usage, 1 for everything else.
     pub code: i32,

@@ -75,7 +75,9 @@ fn main() {
         Command::Bench(command) => command.run(),
     };
     if let Err(Failure { message, code }) = result {
-        eprintln!("cppo: {message}");
+        if !message.is_empty() {
+            eprintln!("cppo: {message}");
+        }
         std::process::exit(code);
     }
 }

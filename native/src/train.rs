@@ -10,7 +10,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use qwen2_5_vl::WeightsError;
 use serde::de::DeserializeOwned;
-use trainer::collective::leads;
+use trainer::collective::{gather, leads};
 use trainer::config::{Logger, ModelConfig, SftConfig, TrainConfig, TrainerConfig, load, to_yaml};
 use trainer::hooks::Hooks;
 use trainer::lora::attach;
@@ -23,7 +23,7 @@ use crate::demo;
 use crate::device::Opened;
 use crate::failure::{Failure, about};
 use crate::interrupt::on_interrupt;
-use crate::pretrained::{base_name, files};
+use crate::pretrained::{base_name, files as named_files};
 use crate::ranks::Ranks;
 
 /// A configuration and what changes it.
@@ -82,8 +82,12 @@ impl Train {
         config.validate().map_err(Failure::usage)?;
         let session = Session::open(&config.trainer, &config.model, self.config.quiet)?;
         if self.dry_run {
-            let plan = MemoryPlan::new(&session.policy.model, &config);
-            print!("{}\n{plan}", to_yaml(&config));
+            let ranks = session.ranks.world();
+            let plan =
+                MemoryPlan::new(&session.policy.model, &config).of_ranks(&config, ranks.size());
+            if leads(ranks) {
+                print!("{}\n{plan}", to_yaml(&config));
+            }
             return Ok(());
         }
         session.run(|policy, device, hooks| trainer::train(policy, &config, device, hooks))
@@ -157,7 +161,14 @@ impl Session {
             .parse()
             .map_err(|error| Failure::usage(format!("trainer.device: {error}")))?;
         let device = choice.open_for(ranks.local_rank())?;
-        let files = files(&model.path, !quiet)?;
+        // One process of a machine downloads, and the others find the files there.
+        let first = ranks.local_rank() == 0;
+        let mut files = first.then(|| named_files(&model.path, !quiet)).transpose()?;
+        gather(ranks.world(), "the model's download", first)?;
+        let files = match files.take() {
+            Some(files) => files,
+            None => named_files(&model.path, false)?,
+        };
         let mut policy = match model.quantize {
             Some(bits) => pretrained::load_quantized(&files, bits.into(), &device.device)?,
             None => pretrained::load(&files, model.init_seed, DType::F32, &device.device)?,
@@ -203,6 +214,9 @@ impl Session {
             println!("{} steps, {}", outcome.steps, self.run_dir.display());
         }
         match outcome.stopped {
+            true if self.quiet && !leads(self.ranks.world()) => {
+                Err(Failure { message: String::new(), code: 130 })
+            }
             true => Err(Failure {
                 message: format!("stopped after step {}; the same command goes on", outcome.steps),
                 code: 130,

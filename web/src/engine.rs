@@ -270,6 +270,9 @@ impl Engine {
         let mut told = None;
         let mut failed = None;
         let go_on = async |passes: Passes| {
+            if failed.is_some() {
+                return ControlFlow::Break(());
+            }
             if let Some(on_pass) = on_pass.as_ref().filter(|_| told != Some(passes)) {
                 told = Some(passes);
                 let Passes { done, total } = passes;

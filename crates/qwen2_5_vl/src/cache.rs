@@ -26,16 +26,16 @@ pub struct Prefix {
 pub type Kept = (usize, Vec<usize>);
 
 impl Prefix {
-    /// The prefix of the prompts that stay.
-    pub fn select(&self, kept: &[Kept], device: &Device) -> Self {
+    /// The prefix of the prompts that stay; each layer's old keys go as the new ones come.
+    pub fn select(self, kept: &[Kept], device: &Device) -> Self {
         let numbers: Vec<usize> = kept.iter().map(|(prompt, _)| *prompt).collect();
         let places = integers(&numbers, device);
-        let layer = |layer: &KeyValues| KeyValues {
-            keys: layer.keys.clone().select(0, places.clone()),
-            values: layer.values.clone().select(0, places.clone()),
+        let layer = |layer: KeyValues| KeyValues {
+            keys: layer.keys.select(0, places.clone()),
+            values: layer.values.select(0, places.clone()),
         };
         Self {
-            layers: self.layers.iter().map(layer).collect(),
+            layers: self.layers.into_iter().map(layer).collect(),
             mask: self.mask.select(places.clone()),
             lengths: numbers.iter().map(|&prompt| self.lengths[prompt]).collect(),
             next_positions: numbers.iter().map(|&prompt| self.next_positions[prompt]).collect(),

@@ -25,7 +25,7 @@ pub use selftest::{Agreement, SelfTest};
 /// A model with all that is needed to talk to it.
 #[derive(Debug)]
 pub struct Pretrained {
-    /// The model, on the device it was loaded to.
+    /// The model, on the device it was loaded to; the visual tokens of the last pictures are its.
     pub model: Qwen2_5_VL,
     /// Pictures and text to model input; the threads that prepare data share it.
     pub processor: Arc<Processor>,

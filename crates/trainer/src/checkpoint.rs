@@ -210,7 +210,8 @@ pub fn load_optimizer(
     let damaged = |message: String| CheckpointError::Damaged { path: path.clone(), message };
     let arrays = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
     for name in arrays.names() {
-        let Some(parameter) = name.strip_prefix("exp_avg.") else { continue };
+        let parameter = name.strip_prefix("exp_avg.").filter(|name| optim.keeps(name));
+        let Some(parameter) = parameter else { continue };
         let array = |prefix: &str| {
             arrays
                 .tensor(&format!("{prefix}.{parameter}"))

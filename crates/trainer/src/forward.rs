@@ -110,7 +110,7 @@ impl<'a> Forward<'a> {
             recordings.push(recording);
         }
         forward.recordings = recordings;
-        forward.predicting = options.compares.then(|| Tensor::cat(predicting, 0));
+        forward.predicting = (!predicting.is_empty()).then(|| Tensor::cat(predicting, 0));
         Ok(forward)
     }
 

@@ -34,8 +34,13 @@ impl Optim {
 
     /// One that keeps the state of this rank's share of the parameters only (ZeRO, stage 1,
     /// arXiv 1910.02054).
-    pub fn sharded(config: &OptimConfig, model: &Qwen2_5_VL, ranks: &dyn Collective) -> Self {
-        let own = (ranks.size() > 1).then(|| zero::owned(model, ranks));
+    pub fn sharded(
+        config: &OptimConfig,
+        model: &Qwen2_5_VL,
+        train_vision: bool,
+        ranks: &dyn Collective,
+    ) -> Self {
+        let own = (ranks.size() > 1).then(|| zero::owned(model, train_vision, ranks));
         Self { own, ..Self::new(config) }
     }
 
@@ -89,6 +94,11 @@ impl Optim {
         Ok(Self { config: self.config.clone(), moments, own: None })
     }
 
+    /// Whether the state of a parameter is this rank's to keep.
+    pub fn keeps(&self, name: &str) -> bool {
+        self.own.as_ref().is_none_or(|own| own.contains(name))
+    }
+
     /// Puts back the state of one parameter, where it is this rank's to keep.
     pub fn restore(
         &mut self,
@@ -98,7 +108,7 @@ impl Optim {
         second: Vec<f32>,
         device: &Device,
     ) {
-        if self.own.as_ref().is_some_and(|own| !own.contains(name)) {
+        if !self.keeps(name) {
             return;
         }
         let tensor = |values: Vec<f32>| {

@@ -2,10 +2,10 @@
 
 use burn::module::Module;
 use cppo::{Algorithm, Gate};
-use qwen2_5_vl::{Qwen2_5_VL, Qwen2_5_VLConfig, workers};
+use qwen2_5_vl::{BLOCK, Linear, Qwen2_5_VL, Qwen2_5_VLConfig, workers};
 use serde::Serialize;
 
-use crate::config::{ComputeDtype, TrainConfig};
+use crate::config::{ComputeDtype, Quantize, TrainConfig};
 
 /// Bytes of one f32 number.
 const NUMBER: u64 = 4;
@@ -49,15 +49,36 @@ impl MemoryPlan {
     /// a prompt's tokens are taken to be a picture's, and half of the responses to be let in by
     /// the gate.
     pub fn new(model: &Qwen2_5_VL, config: &TrainConfig) -> Self {
-        Self::with_workers(model, config, workers(&model.device()))
+        Self::sized(model, config, workers(&model.device()), model.num_quantized())
     }
 
-    /// The plan on a device that runs so many pieces at a time: 1 on a GPU.
-    pub fn with_workers(model: &Qwen2_5_VL, config: &TrainConfig, workers: usize) -> Self {
+    /// The plan on a GPU, which runs one piece at a time, of a model that need not be there yet.
+    pub fn on_gpu(model: &Qwen2_5_VL, config: &TrainConfig) -> Self {
+        let quantized = config.model.quantize.map(|bits| quantizable(model, bits));
+        Self::sized(model, config, 1, quantized.unwrap_or_default())
+    }
+
+    /// The plan of one of several ranks that share the optimizer's state.
+    pub fn of_ranks(mut self, config: &TrainConfig, ranks: usize) -> Self {
+        if config.trainer.shard_optimizer {
+            self.optimizer = self.optimizer.div_ceil(ranks as u64);
+        }
+        self
+    }
+
+    fn sized(
+        model: &Qwen2_5_VL,
+        config: &TrainConfig,
+        workers: usize,
+        (quantized, packed): (usize, usize),
+    ) -> Self {
         let parameters = model.num_params() as u64;
-        let (quantized, packed) = model.num_quantized();
         let weights = (parameters - quantized as u64) * NUMBER + packed as u64;
-        let trainable = model.num_trainable() as u64;
+        let frozen = match config.model.lora.is_none() && !config.model.trains_vision() {
+            true => model.visual.num_params(),
+            false => 0,
+        };
+        let trainable = (model.num_trainable() - frozen) as u64;
         let update = Update::new(config, workers);
         let gradients = update.gradient_sets * trainable * NUMBER;
         let unpacked = update.unpacked(model.config(), config, quantized as u64);
@@ -88,6 +109,21 @@ impl MemoryPlan {
         let lasting = self.weights + self.reference + self.optimizer;
         lasting + RUNTIME + self.kv_cache.max(self.update)
     }
+}
+
+/// Weights that quantization takes, and their bytes afterwards: blocks with a scale each.
+fn quantizable(model: &Qwen2_5_VL, quantize: Quantize) -> (usize, usize) {
+    let bits = match quantize {
+        Quantize::Q8 => 8,
+        Quantize::Q4 => 4,
+    };
+    let mut model = model.clone();
+    let numbers = |(_, linear): (String, &mut Linear)| {
+        let shape = linear.weight.lazy_shape();
+        if shape[1] % BLOCK == 0 { shape.num_elements() } else { 0 }
+    };
+    let quantized: usize = model.linears_mut().into_iter().map(numbers).sum();
+    (quantized, quantized * bits / 8 + quantized / BLOCK * NUMBER as usize)
 }
 
 /// Tokens of `responses` responses and of the prompts they answer.
@@ -151,10 +187,7 @@ impl Update {
         let number = if half { NUMBER / 2 } else { NUMBER };
         // Measured with frozen weights: those that norms multiply, and one more, are not kept.
         let not_kept = if config.model.lora.is_some() { 3 } else { 0 };
-        let blocks = match config.model.lora.is_some() && !config.model.trains_vision() {
-            true => 0,
-            false => depth,
-        };
+        let blocks = if config.model.trains_vision() { depth } else { 0 };
         // Both norms, queries before and after rotation, keys, values, the gated product.
         let kv_width = (text.num_key_value_heads * text.head_dim()) as u64;
         let per_token = (10 - not_kept) * hidden + 4 * kv_width + 5 * text.intermediate_size as u64;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::atomic;
 use crate::checkpoint::{CheckpointError, Checkpoints, TrainerState, load_optimizer, load_policy};
-use crate::collective::{Collective, CollectiveError, from_leader, leads};
+use crate::collective::{Collective, CollectiveError, agree, from_leader, leads};
 use crate::config::{Logger, Resume, TrainerConfig, to_yaml};
 use crate::evaluate::Validation;
 use crate::metrics::Metrics;
@@ -43,7 +43,8 @@ pub enum RunError {
     Collective(#[from] CollectiveError),
 }
 
-/// Keys that a run may change when it goes on: they do not change what it computes.
+/// Keys that a run may change when it goes on: they change where it computes and when it ends. The
+/// cosine schedule follows the new end.
 const FREE_KEYS: [&str; 15] = [
     "data.workers",
     "data.prefetch",
@@ -85,6 +86,12 @@ impl Run {
         ranks: &dyn Collective,
     ) -> Result<Self, RunError> {
         let folder = trainer.run_dir.clone();
+        let text = to_yaml(config);
+        agree(
+            ranks,
+            "configuration",
+            text.lines().filter(|line| !is_own(line)).collect::<String>(),
+        )?;
         let resume =
             from_leader(ranks, "the checkpoint to go on from", || prepare(config, trainer))?;
         let mut run = Self {
@@ -227,6 +234,11 @@ impl Run {
     }
 }
 
+/// Whether a line of the configuration may differ between ranks.
+fn is_own(line: &str) -> bool {
+    line.trim_start().starts_with("device:")
+}
+
 /// Makes the folder, compares the configuration with that of a run that is there, writes it, and
 /// finds the checkpoint to go on from.
 fn prepare<C: Serialize + Default>(
@@ -339,7 +351,7 @@ mod tests {
             assert_eq!(changed_keys(before, now, ""), expected);
         }
         // Older runs did not know all keys, and did what is the default now.
-        let (before, defaults) = ("data: {seed: 1}", "trainer: {eval_n: 1}\ndata: {seed: 0}");
+        let (before, defaults) = ("data: {seed: 1}", "trainer: {eval_n: 1}\nmodel: {lora: null}");
         let cases = [
             ("data: {seed: 1, workers: 2}\ntrainer: {eval_n: 1}", vec![]),
             ("data: {seed: 1}\ntrainer: {eval_n: 2}", vec!["trainer.eval_n"]),

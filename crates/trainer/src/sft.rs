@@ -10,9 +10,9 @@ use qwen2_5_vl::Prompt;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::collective::{Collective, share, sum_gradients};
+use crate::collective::{Collective, agree, share, sum_gradients};
 use crate::config::{RolloutConfig, SftConfig};
-use crate::data::Example;
+use crate::data::{Example, indices};
 use crate::forward::{Forward, ForwardOptions, Rows};
 use crate::hooks::Hooks;
 use crate::loss_scale::LossScale;
@@ -48,6 +48,7 @@ pub fn sft(
         let started = Instant::now();
         let Training { policy, optim, loader, state, total_steps, scale, .. } = &mut training;
         let examples = loader.next(config.trainer.batch_prompts, &policy.processor)?;
+        agree(hooks.ranks, "examples", indices(&examples))?;
         let lr = learning_rate(&config.optim, state.step, *total_steps);
         let metrics =
             learn(policy, (optim, scale), &examples, (state.step, lr), config, hooks.ranks)?;

@@ -8,9 +8,9 @@ use generation::GenerateError;
 use qwen2_5_vl::{PromptError, Qwen2_5_VL};
 
 use crate::checkpoint::CheckpointError;
-use crate::collective::{Collective, CollectiveError, share};
+use crate::collective::{Collective, CollectiveError, agree, share};
 use crate::config::TrainConfig;
-use crate::data::{DataError, ExampleError};
+use crate::data::{DataError, ExampleError, indices};
 use crate::hooks::Hooks;
 use crate::metrics::Metrics;
 use crate::pieces::pieces;
@@ -117,6 +117,7 @@ fn experience(
     while groups.len() < wanted && drawn < MAX_DRAWS * wanted {
         let Training { policy, loader, state, .. } = training;
         let examples = loader.next(wanted, &policy.processor)?;
+        agree(hooks.ranks, "examples", indices(&examples))?;
         let draws = Draws { seed: config.rollout.seed, step: state.step as u64, first: drawn };
         drawn += examples.len();
         let mut fresh =

@@ -74,7 +74,7 @@ impl Training {
             _ => None,
         };
         let mut optim = match trainer.shard_optimizer {
-            true => Optim::sharded(optim, &policy.model, hooks.ranks),
+            true => Optim::sharded(optim, &policy.model, model.trains_vision(), hooks.ranks),
             false => Optim::new(optim),
         };
         let mut run = Run::open(config, trainer, hooks.ranks)?;
@@ -166,7 +166,8 @@ impl Training {
         {
             let name = format!("{}{}", Validation::ACCURACY, self.trainer.eval_n);
             let accuracy = found.get(&name).unwrap_or(0.0);
-            is_best = self.state.best.is_none_or(|(best, _)| accuracy > best);
+            // JSON may move the last digit of the best so far, which must not make it beatable.
+            is_best = self.state.best.is_none_or(|(best, _)| accuracy > best + 1e-9);
             if is_best {
                 self.state.best = Some((accuracy, step));
             }

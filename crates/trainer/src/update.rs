@@ -12,7 +12,7 @@ use cppo::{
 use processor::ProcessorError;
 use qwen2_5_vl::{Prompt, PromptError, Qwen2_5_VL};
 
-use crate::collective::{Collective, CollectiveError, share, sum_gradients};
+use crate::collective::{Collective, CollectiveError, leads, share, sum_gradients};
 use crate::config::TrainConfig;
 use crate::forward::{Forward, ForwardOptions, Rows};
 use crate::loss_scale::LossScale;
@@ -205,7 +205,7 @@ pub fn step(
     ranks: &dyn Collective,
 ) -> Result<StepReport, CollectiveError> {
     let inverse = 1.0 / scale.factor();
-    let norm = global_norm(model, &gradients) * inverse;
+    let norm = agreed(global_norm(model, &gradients), ranks)? * inverse;
     scale.note(norm.is_finite());
     if !norm.is_finite() {
         return Ok(StepReport { norm, skipped: true });
@@ -216,6 +216,17 @@ pub fn step(
     let gradients = if factor < 1.0 { scaled(model, gradients, factor) } else { gradients };
     *model = optim.step(model.clone(), gradients, lr, ranks)?;
     Ok(StepReport { norm, skipped: false })
+}
+
+/// Rank 0's norm on all ranks: devices may add up in another order, and the last digit would
+/// drive the ranks' weights apart.
+fn agreed(norm: f64, ranks: &dyn Collective) -> Result<f64, CollectiveError> {
+    if ranks.size() == 1 {
+        return Ok(norm);
+    }
+    let mut norms = [if leads(ranks) { norm as f32 } else { 0.0 }];
+    ranks.all_reduce("the gradient's norm", &mut norms)?;
+    Ok(f64::from(norms[0]))
 }
 
 /// The responses of a mini-batch as rows.

@@ -12,8 +12,9 @@ use qwen2_5_vl::weights::checkpoint_key;
 use crate::collective::{Addend, Collective, CollectiveError, gather, leads, sum_tensors};
 
 /// The names of this rank's parameters: a block of them with about as many numbers as the others'.
-pub fn owned(model: &Qwen2_5_VL, ranks: &dyn Collective) -> BTreeSet<String> {
-    let mut sizes = Sizes { adapted: model.adapter().is_some(), ..Sizes::default() };
+pub fn owned(model: &Qwen2_5_VL, train_vision: bool, ranks: &dyn Collective) -> BTreeSet<String> {
+    let adapted = model.adapter().is_some();
+    let mut sizes = Sizes { adapted, train_vision, ..Sizes::default() };
     model.visit(&mut sizes);
     let total: usize = sizes.found.iter().map(|(_, size)| size).sum();
     let mut before = 0;
@@ -98,6 +99,7 @@ pub fn gather_moments(
 #[derive(Default)]
 struct Sizes {
     adapted: bool,
+    train_vision: bool,
     path: Vec<String>,
     found: Vec<(String, usize)>,
 }
@@ -112,8 +114,9 @@ impl ModuleVisitor for Sizes {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        // Beside adapters nothing is learnt, and nothing has a state.
-        if !self.adapted || self.path.iter().any(|name| name == "lora") {
+        // What is not learnt has no state.
+        let name = |part: &str| self.path.iter().any(|name| name == part);
+        if (!self.adapted || name("lora")) && (self.train_vision || !name("visual")) {
             self.found.push((checkpoint_key(&self.path), param.lazy_shape().num_elements()));
         }
     }

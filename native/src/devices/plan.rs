@@ -44,17 +44,21 @@ impl Plans {
     pub fn new(model: &str, changes: &[String]) -> Result<Self, Failure> {
         let model = config_of(model)?;
         let plan = |way: &Way| {
-            let own = way.changes.iter().map(ToString::to_string);
-            let changes: Vec<String> = changes.iter().cloned().chain(own).collect();
+            let own = way.changes.iter().chain(&["data.train=none"]).map(ToString::to_string);
+            let changes: Vec<String> = own.chain(changes.iter().cloned()).collect();
             let mut config: TrainConfig = load(None, None, &changes).map_err(Failure::usage)?;
+            if config.model.lora.is_none() {
+                config.model.quantize = None;
+            }
+            config.validate().map_err(Failure::usage)?;
+            config.trainer.shard_optimizer |= way.ranks > 1;
             config.trainer.mini_batch_prompts =
                 config.trainer.mini_batch_prompts.div_ceil(way.ranks);
             let mut skeleton = Qwen2_5_VL::init(&model, &Device::flex());
             if let Some(lora) = &config.model.lora {
                 skeleton = attach(skeleton, lora, "").map_err(Failure::usage)?;
             }
-            let mut plan = MemoryPlan::with_workers(&skeleton, &config, 1);
-            plan.optimizer = plan.optimizer.div_ceil(way.ranks as u64);
+            let plan = MemoryPlan::on_gpu(&skeleton, &config).of_ranks(&config, way.ranks);
             Ok((way.name, plan))
         };
         WAYS.iter().map(plan).collect::<Result<_, Failure>>().map(Self)

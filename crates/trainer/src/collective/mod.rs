@@ -57,6 +57,11 @@ pub enum CollectiveError {
     Failed { what: String },
     #[error("rank 0: {0}")]
     Leader(String),
+    #[error(
+        "rank {rank} has other {what} than rank 0; give all ranks the same files and the same \
+         command, and see data/skipped for rows that only some could read"
+    )]
+    Differs { rank: usize, what: String },
 }
 
 /// A run of one process.
@@ -109,6 +114,23 @@ pub fn gather<T: Serialize + DeserializeOwned>(
     let parts = ranks.all_gather(what, &bytes)?;
     let read = |part: &Vec<u8>| serde_json::from_slice(part).expect("written by the same program");
     Ok(parts.iter().map(read).collect())
+}
+
+/// Checks that all ranks have the same value, of a kind that would make them go on differently.
+///
+/// # Errors
+///
+/// Names the first rank whose value is not rank 0's, and `what` it is.
+pub fn agree<T: Serialize + DeserializeOwned + PartialEq>(
+    ranks: &dyn Collective,
+    what: &str,
+    value: T,
+) -> Result<(), CollectiveError> {
+    let all = gather(ranks, what, value)?;
+    match all.iter().position(|other| *other != all[0]) {
+        None => Ok(()),
+        Some(rank) => Err(CollectiveError::Differs { rank, what: what.into() }),
+    }
 }
 
 /// What rank 0 makes, on all ranks; where it fails there, it fails on all.
@@ -173,6 +195,14 @@ mod tests {
             let expected: Vec<usize> = (0..size).map(|rank| rank * 3).collect();
             assert!(found.iter().all(|values| *values == expected), "{found:?}");
         }
+    }
+
+    #[test]
+    fn ranks_that_differ_are_named() {
+        let found = on_ranks(3, |ranks| agree(ranks, "examples", ranks.rank() == 2));
+        let differs = CollectiveError::Differs { rank: 2, what: "examples".into() };
+        assert_eq!(found, [Err(differs.clone()), Err(differs.clone()), Err(differs)]);
+        assert_eq!(on_ranks(2, |ranks| agree(ranks, "examples", 7)), [Ok(()), Ok(())]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Ranks that an MPI launcher such as `mpirun` or Slurm's `srun` started.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use ::mpi::Threading;
@@ -19,13 +20,15 @@ pub struct Mpi {
     world: SimpleCommunicator,
     local_rank: usize,
     timeout: Duration,
+    /// Exchanges begun so far.
+    exchanges: Cell<u64>,
 }
 
 /// Longest message: counts are 32 bits in MPI.
 const LARGEST: usize = i32::MAX as usize;
 /// Marks the message of a rank that waits for others.
 const HERE: i32 = 7;
-/// How long ranks that wait have to say so.
+/// How long ranks that wait have to say so, when time is over.
 const ROLL_CALL: Duration = Duration::from_secs(3);
 
 impl Mpi {
@@ -39,7 +42,7 @@ impl Mpi {
             .ok_or("MPI runs already in this process")?;
         let world = universe.world();
         let local_rank = world.split_shared(world.rank()).rank() as usize;
-        Ok(Self { _universe: universe, world, local_rank, timeout })
+        Ok(Self { _universe: universe, world, local_rank, timeout, exchanges: Cell::new(0) })
     }
 
     /// This rank among those on the same machine.
@@ -59,45 +62,97 @@ impl Mpi {
         what: &str,
         mut request: Request<'a, D, S>,
     ) {
-        let started = Instant::now();
+        let mut wait = Wait::new(self);
         while let Err(unfinished) = request.test() {
             request = unfinished;
-            let waited = started.elapsed();
-            if waited > self.timeout {
-                let (ranks, seconds) = (self.absent(), self.timeout.as_secs());
+            if wait.is_over() {
+                let (ranks, seconds) = (wait.absent(), self.timeout.as_secs());
                 let error = CollectiveError::Missing { ranks, what: what.into(), seconds };
                 eprintln!("cppo: {error}");
                 self.abort(1);
             }
             // Short exchanges are polled; long ones leave the core to others.
-            if waited > Duration::from_millis(1) {
+            if wait.started.elapsed() > Duration::from_millis(1) {
                 std::thread::sleep(Duration::from_micros(100));
+            }
+        }
+        wait.hear();
+    }
+}
+
+/// A rank that waits in an exchange. The others tell rank 0 that they do, so that it knows who is
+/// missing when the time of one of them is over.
+struct Wait<'a> {
+    mpi: &'a Mpi,
+    /// Number of the exchange, the same on all ranks.
+    number: u64,
+    started: Instant,
+    /// Said to rank 0 that this rank waits.
+    told: bool,
+    /// Who waits, as rank 0 knows it.
+    here: Vec<bool>,
+    /// The time of one of them is over.
+    over: bool,
+}
+
+impl<'a> Wait<'a> {
+    fn new(mpi: &'a Mpi) -> Self {
+        let number = mpi.exchanges.get() + 1;
+        mpi.exchanges.set(number);
+        let mut here = vec![false; mpi.size()];
+        here[0] = true;
+        Self { mpi, number, started: Instant::now(), told: false, here, over: false }
+    }
+
+    fn is_over(&mut self) -> bool {
+        let waited = self.started.elapsed();
+        if !self.told && waited > (self.mpi.timeout / 2).min(Duration::from_secs(1)) {
+            self.told = true;
+            self.tell(false);
+        }
+        self.hear();
+        self.over || waited > self.mpi.timeout
+    }
+
+    fn tell(&self, over: bool) {
+        if self.mpi.rank() != 0 {
+            let message = [self.number, u64::from(over)];
+            self.mpi.world.process_at_rank(0).send_with_tag(&message[..], HERE);
+        }
+    }
+
+    /// On rank 0: takes in what the others told.
+    fn hear(&mut self) {
+        if self.mpi.rank() != 0 {
+            return;
+        }
+        let world = &self.mpi.world;
+        while let Some(status) = world.any_process().immediate_probe_with_tag(HERE) {
+            let source = status.source_rank();
+            let (message, _) = world.process_at_rank(source).receive_vec_with_tag::<u64>(HERE);
+            if let [number, over] = message[..]
+                && number == self.number
+            {
+                self.here[source as usize] = true;
+                self.over |= over == 1;
             }
         }
     }
 
-    /// Which ranks do not wait: those that wait tell rank 0.
-    fn absent(&self) -> String {
+    /// Which ranks did not come.
+    fn absent(&mut self) -> String {
         let started = Instant::now();
-        if self.world.rank() != 0 {
-            self.world.process_at_rank(0).send_with_tag(&0u8, HERE);
+        if self.mpi.rank() != 0 {
+            self.tell(true);
             // Rank 0 says who is missing and ends the run, unless it is rank 0 that is.
             std::thread::sleep(2 * ROLL_CALL);
             return "0".into();
         }
-        let mut here = vec![false; self.size()];
-        here[0] = true;
         while started.elapsed() < ROLL_CALL {
-            match self.world.any_process().immediate_probe_with_tag(HERE) {
-                Some(status) => {
-                    let source = status.source_rank();
-                    let _ = self.world.process_at_rank(source).receive_with_tag::<u8>(HERE);
-                    here[source as usize] = true;
-                }
-                None => std::thread::sleep(Duration::from_millis(10)),
-            }
+            self.hear();
+            std::thread::sleep(Duration::from_millis(10));
         }
-        let absent = here.iter().enumerate().filter(|(_, here)| !**here);
+        let absent = self.here.iter().enumerate().filter(|(_, here)| !**here);
         absent.map(|(rank, _)| rank.to_string()).collect::<Vec<_>>().join(", ")
     }
 }

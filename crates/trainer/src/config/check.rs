@@ -185,6 +185,7 @@ impl TrainerConfig {
                 "must name a folder",
             ),
             count("trainer.batch_prompts", self.batch_prompts),
+            count("trainer.rank_timeout_s", self.rank_timeout_s as usize),
             count("trainer.mini_batch_prompts", self.mini_batch_prompts),
             count("trainer.micro_batch_responses", self.micro_batch_responses),
             count("trainer.ppo_epochs", self.ppo_epochs),

@@ -73,6 +73,11 @@ impl ExampleError {
     }
 }
 
+/// The numbers of examples in their source.
+pub fn indices(examples: &[Example]) -> Vec<usize> {
+    examples.iter().map(|example| example.index).collect()
+}
+
 impl Example {
     /// Decodes and encodes a sample.
     ///

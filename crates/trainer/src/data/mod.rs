@@ -28,7 +28,7 @@ pub use columns::Mapping;
 pub use dataset::{Dataset, Layout};
 pub use error::DataError;
 pub(crate) use error::Fault;
-pub use example::{Example, ExampleError};
+pub use example::{Example, ExampleError, indices};
 pub(crate) use images::pictures;
 pub use loader::{Loader, Skipped, skipped_metrics};
 pub(crate) use prompt::messages;
