@@ -109,6 +109,16 @@ fn rows_that_cannot_be_used_end_the_run_or_are_counted() {
 }
 
 #[test]
+fn validation_needs_examples() {
+    let (folder, data) = folder(&[good()]);
+    let empty = folder.path().join("empty.jsonl");
+    std::fs::write(&empty, "").unwrap();
+    let validation = format!("data.val={}", empty.display());
+    let output = train(folder.path(), &data, &[&validation, "trainer.eval_every=1"]);
+    fails(&output, "holds no examples; name other files");
+}
+
+#[test]
 fn long_questions_are_cut_where_asked_for() {
     let (folder, data) = folder(&[long(), long()]);
     let changes = ["data.max_prompt_tokens=64", "data.overlong=truncate"];

@@ -160,6 +160,11 @@ fn a_broken_evaluation_goes_on_as_if_nothing_had_happened() {
     std::fs::write(&log, &text[..text.len() / 2]).unwrap();
     assert_eq!(found(&sampled(&broken, &["--batch", "5"]))["report"], report);
     assert_eq!(responses(&broken), responses(&whole));
+    // Fewer responses are the first of these.
+    let fewer = folder.path().join("fewer");
+    found(&sampled(&fewer, &["--n", "2"]));
+    let first = responses(&whole).into_iter().filter(|line| line["sample"] != 2);
+    assert_eq!(responses(&fewer), first.collect::<Vec<_>>());
     let again = found(&sampled(&broken, &[]));
     assert_eq!((&again["report"], &again["timing"]["seconds"]), (&report, &json!(0.0)));
 
@@ -205,13 +210,13 @@ fn two_models_are_compared_on_the_same_questions() {
     let folder = tempfile::tempdir().unwrap();
     let [a, b, other] = ["a", "b", "other"].map(|name| folder.path().join(name));
     found(&sampled(&a, &[]));
-    found(&sampled(&b, &["--max-new-tokens", "2"]));
+    found(&sampled(&b, &["--temperature", "1000"]));
     let compare = |a: &Path, b: &Path, more: &[&str]| {
         cppo(&[&["eval", "compare", text(a), text(b)], more].concat()).output().unwrap()
     };
     let same = found(&compare(&a, &a, &["--json"]));
     assert_eq!((&same["p_value"], &same["difference"]["value"]), (&json!(1.0), &json!(0.0)));
-    // Two tokens hold no answer.
+    // Tokens drawn alike hold no answer.
     let worse = found(&compare(&a, &b, &["--json"]));
     assert_eq!((worse["questions"].as_u64(), &worse["second"]), (Some(12), &json!(0.0)));
     assert!(worse["difference"]["high"].as_f64().unwrap() < 0.0, "{worse}");
@@ -220,8 +225,15 @@ fn two_models_are_compared_on_the_same_questions() {
     let table = String::from_utf8(table).unwrap();
     assert!(table.contains("difference") && table.contains("on 12 questions"), "{table}");
 
-    found(&sampled(&other, &["--limit", "11"]));
-    fails(&compare(&a, &other, &[]), 1, "12 questions and 11");
+    for (change, expected) in [
+        (["--limit", "11"], "12 questions and 11"),
+        (["--max-new-tokens", "2"], "max_new_tokens is 32 in the first and 2 in the second"),
+        (["--grader", "mathruler"], "grader is \"exact\" in the first and \"mathruler\" in the"),
+    ] {
+        let other = other.join(change[1]);
+        found(&sampled(&other, &change));
+        fails(&compare(&a, &other, &[]), 1, expected);
+    }
     fails(&compare(&a, folder.path(), &[]), 1, "there is none; finish the evaluation");
 }
 
@@ -242,6 +254,43 @@ fn responses_are_exported_for_a_judge_elsewhere() {
     assert_eq!(found(&again)["report"]["questions"], 3);
     found(&eval(&[&arguments[..], &to, &["--n", "2"]].concat()));
     assert!(folder.path().join("predictions_1.tsv").is_file());
+
+    // The hub's files lack what VLMEvalKit's have; a second export replaces the responses.
+    let hub = folder.path().join("hub");
+    std::fs::create_dir(&hub).unwrap();
+    let files = all(&hub).into_iter().next().unwrap();
+    let (first, second) = (folder.path().join("first.tsv"), folder.path().join("second.tsv"));
+    let arguments = ["--benchmark", "mathvista", "--data", text(&files.paths[0]), "--limit", "1"];
+    found(&eval(&[&arguments[..], &["--export-vlmevalkit", text(&first)]].concat()));
+    let again = ["--data", text(&first), "--export-vlmevalkit", text(&second)];
+    found(&eval(&again));
+    for path in [first, second] {
+        let exported = read(&path);
+        let names: Vec<&str> = exported.lines().next().unwrap().split('\t').collect();
+        for name in ["choices", "answer_option", "prediction"] {
+            assert_eq!(names.iter().filter(|other| **other == name).count(), 1, "{names:?}");
+        }
+        assert!(exported.contains(r#""[""blue"",""red""]""#), "{exported}");
+    }
+}
+
+#[test]
+fn other_pictures_are_another_evaluation() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["one", "other"] {
+        std::fs::create_dir(at(name)).unwrap();
+        std::fs::write(at(name).join("a.png"), png()).unwrap();
+    }
+    let row = json!({"prompt": "q", "images": ["a.png"], "answer": "1"});
+    std::fs::write(at("a.jsonl"), row.to_string()).unwrap();
+    let (data, out) = (at("a.jsonl"), at("out"));
+    let asked = |name: &str| {
+        eval(&["--data", text(&data), "--out", text(&out), "--image-dir", text(&at(name))])
+    };
+    found(&asked("one"));
+    found(&asked("one"));
+    fails(&asked("other"), 1, "another questions_crc32c");
 }
 
 #[test]

@@ -84,7 +84,8 @@ fn answer(mut stream: TcpStream, log: &Mutex<Vec<String>>, breaks: &AtomicBool) 
             body = body[start..=last].to_vec();
             status = "206 Partial Content";
         }
-        extra += &format!("ETag: \"{name}\"\r\nX-Repo-Commit: 0123abcd\r\n");
+        let commit = if path.starts_with("/datasets") { "4567efab" } else { "0123abcd" };
+        extra += &format!("ETag: \"{name}\"\r\nX-Repo-Commit: {commit}\r\n");
     } else {
         status = "404 Not Found";
     }
@@ -103,12 +104,12 @@ fn answer(mut stream: TcpStream, log: &Mutex<Vec<String>>, breaks: &AtomicBool) 
     stream.flush().ok()
 }
 
-/// The file that an address means, and its name in its repository.
+/// The file that an address means, and its name in its repository; only of the revision listed.
 fn file(path: &str) -> Option<(PathBuf, &str)> {
-    if let Some(name) = path.strip_prefix("/some/model/resolve/main/") {
+    if let Some(name) = path.strip_prefix("/some/model/resolve/0123abcd/") {
         return Some((folder().join("model").join(name), name));
     }
-    let name = path.strip_prefix("/datasets/some/data/resolve/main/")?;
+    let name = path.strip_prefix("/datasets/some/data/resolve/4567efab/")?;
     let (_, stored) = DATA.into_iter().find(|(other, _)| *other == name)?;
     Some((data_file(stored), name))
 }

@@ -96,6 +96,18 @@ fn a_run_with_adapters_goes_on_exactly_and_its_merged_model_answers_the_same() {
     run(&["export", "--model", adapter, "--dtype=f32", "--out", web.to_str().unwrap()]);
     assert_eq!(tokens(&["--model", web.to_str().unwrap()]), found);
 
+    // An evaluation is of the model with its adapter, however it is named.
+    let out = folder.path().join("eval");
+    let out = out.to_str().unwrap();
+    let eval = ["eval", "--device=cpu", "--limit=2", "--n=1", "--max-new-tokens=4", "--out", out];
+    let table = run(&[&eval[..], &["--model", adapter]].concat());
+    assert!(table.starts_with(&format!("demo with {adapter} on gym")), "{table}");
+    run(&[&eval[..], &["--adapter", adapter]].concat());
+    let message = refused(&eval);
+    assert!(message.contains("another adapter"), "{message}");
+    let settings = std::fs::read_to_string(folder.path().join("eval/settings.json")).unwrap();
+    assert!(settings.contains("\"instruction\": false"), "{settings}");
+
     let other = crate::reference::folder().join("model");
     let other = other.to_str().unwrap();
     for (arguments, expected) in [

@@ -132,6 +132,25 @@ fn a_program_adds_its_score_and_where_it_fails_is_named() {
     assert!((found[0]["score"].as_f64().unwrap() - 1.15).abs() < 1e-6);
     assert_eq!((&found[2]["score"], &found[1]["line"]), (&json!(0.25), &json!(2)));
 
+    // Prompts and sources of any form are told as text.
+    let folder = tempfile::tempdir().unwrap();
+    let told = folder.path().join("told");
+    let keep = format!(
+        r#"while IFS= read -r line; do printf '%s\n' "$line" >> {}
+            id=${{line#*\"id\":}}; printf '{{"id": %s, "score": 0}}\n' ${{id%%,*}}; done"#,
+        told.display()
+    );
+    let lists = br#"{"response": "a", "answer": 4, "prompt": [{"role": "user"}]}
+        {"response": "b", "answer": 4, "prompt": null, "data_source": 7}"#;
+    for arguments in [&["--reward-program", &judge(&keep)][..], &[]] {
+        let output = score(arguments, lists);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let told = std::fs::read_to_string(told).unwrap();
+    let told: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let found = [&told[0]["prompt"], &told[1]["prompt"], &told[1]["data_source"]];
+    assert_eq!(found, [&json!(r#"[{"role":"user"}]"#), &json!(""), &json!("7")]);
+
     let fast = ["--reward-timeout", "0.2"];
     let cases: [(&str, &[&str], i32, &str); 4] = [
         (&judge("echo broken >&2; exit 4"), &[], 1, "ended (exit status: 4)"),

@@ -24,6 +24,8 @@ pub fn load(args: &ModelArgs, progress: bool) -> Result<(Pretrained, Opened), Fa
 
 /// A model's files, and the folder of the adapter that goes on it.
 pub struct Named {
+    /// The model's folder or hub id; empty for the embedded demo model.
+    pub name: String,
     pub files: ModelFiles,
     pub adapter: Option<PathBuf>,
 }
@@ -56,7 +58,7 @@ pub fn named(
         (false, Some(folder)) if model.is_none() => (base(folder)?, Some(folder.into())),
         (false, adapter) => (name.into(), adapter.map(Into::into)),
     };
-    Ok(Named { files: files(&name, progress)?, adapter })
+    Ok(Named { files: files(&name, progress)?, name, adapter })
 }
 
 /// The name of the model that an adapter was made for.
@@ -121,8 +123,7 @@ fn folder(name: &str, progress: bool) -> Result<PathBuf, Failure> {
 
 /// Downloads what is missing in the cache.
 fn download(id: &str, progress: bool) -> Result<PathBuf, hf_hub::api::sync::ApiError> {
-    let repo = hub::repo(id, RepoType::Model, progress)?;
-    let listed = hub::listing(&repo)?;
+    let (repo, listed) = hub::newest(id, RepoType::Model, progress)?;
     let config = repo.get("config.json")?;
     let wanted = listed.iter().filter(|name| {
         session::FILES.contains(&name.as_str())

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use clap::Args;
 use cppo::reward::{Grader, ProgramConfig, Reward, RewardConfig, Verdict, reward};
 use serde::{Deserialize, Serialize};
-use serde_json::{Number, json};
+use serde_json::{Number, Value, json};
 use trainer::reward::{Asked as Request, Program};
 
 use crate::failure::{Failure, about};
@@ -124,10 +124,10 @@ impl Score {
         let mut reward = reward(&asked.response, &truth, config);
         if let Some(program) = program {
             let request = Request {
-                prompt: &asked.prompt,
+                prompt: &asked.prompt.text(),
                 response: &asked.response,
                 answer: &truth,
-                data_source: &asked.data_source,
+                data_source: &asked.data_source.text(),
             };
             let judged = program.judge(&[request]).map_err(io::Error::other)?;
             judged.into_iter().for_each(|said| reward.add(program.config(), said));
@@ -150,10 +150,36 @@ struct Asked<'a> {
     answer: Truth<'a>,
     /// For the program.
     #[serde(borrow, default)]
-    prompt: Cow<'a, str>,
+    prompt: Told<'a>,
     /// For the program.
     #[serde(borrow, default)]
-    data_source: Cow<'a, str>,
+    data_source: Told<'a>,
+}
+
+/// Text as it stands, or JSON of any other form, as verl's list of turns.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Told<'a> {
+    #[serde(borrow)]
+    Text(Cow<'a, str>),
+    Json(Value),
+}
+
+impl Default for Told<'_> {
+    fn default() -> Self {
+        Self::Json(Value::Null)
+    }
+}
+
+impl Told<'_> {
+    /// As the program is told: nothing for null.
+    fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Text(text) => Cow::Borrowed(text.as_ref()),
+            Self::Json(Value::Null) => Cow::Borrowed(""),
+            Self::Json(value) => Cow::Owned(value.to_string()),
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -20,12 +20,14 @@ pub struct Judgement {
 /// Judges a response, decoded without special tokens.
 ///
 /// [`Grader::Mathruler`] looks into the last box only, as training does; [`Grader::Exact`] also
-/// finds answers in prose, and an option that the response names without concluding.
+/// finds answers in prose, and an option that the response names without concluding: but not
+/// beside a box, which says what the answer is.
 pub fn judge(response: &str, question: &Question, grader: Grader) -> Judgement {
     let answer = grader.extract(response).filter(|answer| !answer.is_empty());
     if let Rule::Choice(options) = &question.rule {
         let conclusion = response.rsplit_once("</think>").map_or(response, |(_, rest)| rest);
-        let whole = (grader == Grader::Exact).then_some(conclusion);
+        let boxed = ["\\boxed", "\\fbox"].iter().any(|name| conclusion.contains(name));
+        let whole = (grader == Grader::Exact && !boxed).then_some(conclusion);
         let named = [answer, whole].into_iter().flatten();
         let letter = named.filter_map(|text| infer_option(text, options)).next();
         let vote = letter.map(|letter| letter.to_string());
@@ -117,6 +119,8 @@ mod tests {
             ("no number at all, just words that go on and on", "1", Rule::Free, false),
             (r"\boxed{1.449}", "1.4", Rule::Rounded(1), true),
             (r"\boxed{1.46}", "1.4", Rule::Rounded(1), false),
+            (r"\boxed{7.0}", "7", Rule::Free, true),
+            (r"\boxed{6.6}", "7", Rule::Free, false),
             (r"\boxed{3.0}", "3", Rule::Rounded(0), true),
             (r"\boxed{3.1409}", "3.14", Rule::Within(1e-3), true),
             (r"\boxed{3.142}", "3.14", Rule::Within(1e-3), false),
@@ -135,6 +139,10 @@ mod tests {
             (r"\boxed{4}", "B", choice(), true),
             (r"\boxed{A}", "B", choice(), false),
             ("After some thought I choose B", "B", choice(), true),
+            (r"Therefore angle C is \boxed{60^\circ}", "C", choice(), false),
+            (r"Therefore angle C is \fbox{60^\circ}", "C", choice(), false),
+            (r"\boxed{} so C", "C", choice(), false),
+            (r"<think>\boxed{60}</think> I choose C", "C", choice(), true),
         ];
         for (response, truth, rule, expected) in cases {
             let found = judge(response, &question(truth, rule.clone()), Grader::Exact);

@@ -3,7 +3,10 @@
 use cppo::reward::Grader;
 
 /// Read as spaces; VLMEvalKit's, and what LaTeX puts around a letter.
-const IGNORED: &str = ".()[],:;!*#{}$\"'";
+const IGNORED: &str = ".()[],:;!*#{}$\"'\\`";
+
+/// What may stand right behind a letter that is no word.
+const MARKS: &str = ".)]}:*$\\`";
 
 /// A letter counts among so many words at the end, as in VLMEvalKit.
 const LAST_WORDS: usize = 5;
@@ -24,25 +27,41 @@ pub fn letter(index: usize) -> char {
 /// The option that a text names: by its letter, if one letter alone stands among the last five
 /// words, else by the text of one option alone (VLMEvalKit's `can_infer`).
 ///
-/// An option that the exact grader holds equal to the whole text goes before those contained in it.
+/// Of several words, an option that the exact grader holds equal to all of them goes before a
+/// letter, and a letter before an option contained in them.
 pub fn infer_option(text: &str, options: &[String]) -> Option<char> {
     if REJECTIONS.iter().any(|rejection| text.contains(rejection)) {
         return None;
     }
-    by_letter(text, options.len()).or_else(|| by_text(text, options))
-}
-
-fn by_letter(text: &str, count: usize) -> Option<char> {
     let spaced = text.replace(|char| IGNORED.contains(char), " ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
-    if let [word] = words[..] {
-        let word = word.to_ascii_uppercase();
-        return (0..count).map(letter).find(|letter| word == letter.to_string());
-    }
+    let equal = || equal(text, options);
+    let named = match words[..] {
+        [word] => by_word(word, options.len()).or_else(equal),
+        _ => equal().or_else(|| by_letter(text, &words, options.len())),
+    };
+    named.or_else(|| contained(text, options))
+}
+
+/// The letter that is the only word.
+fn by_word(word: &str, count: usize) -> Option<char> {
+    let word = word.to_ascii_uppercase();
+    (0..count).map(letter).find(|letter| word == letter.to_string())
+}
+
+/// The only letter among `words`, which are those of `text`.
+fn by_letter(text: &str, words: &[&str], count: usize) -> Option<char> {
     let place = |letter: char| {
         let mut buffer = [0; 4];
-        let letter: &str = letter.encode_utf8(&mut buffer);
-        words.iter().position(|word| *word == letter)
+        let name: &str = letter.encode_utf8(&mut buffer);
+        let is_word = "AI".contains(letter) && !is_marked(text, name);
+        let counts = |place: usize| {
+            let option = place.checked_sub(1).map(|place| words[place]);
+            !is_word
+                || place + 1 == words.len()
+                || option.is_some_and(|word| word.eq_ignore_ascii_case("option"))
+        };
+        (0..words.len()).find(|&place| words[place] == name && counts(place))
     };
     let mut found = (0..count).map(letter).filter_map(|letter| Some((letter, place(letter)?)));
     match (found.next(), found.next()) {
@@ -51,17 +70,53 @@ fn by_letter(text: &str, count: usize) -> Option<char> {
     }
 }
 
-fn by_text(text: &str, options: &[String]) -> Option<char> {
-    let known = || options.iter().enumerate().filter(|(_, option)| !option.trim().is_empty());
-    let same = |(_, option): &(usize, &String)| Grader::Exact.grade(text, option).correct;
-    if let Some(index) = only(known().filter(same)) {
-        return Some(letter(index));
-    }
+/// Whether a capital that may be a word, the article or the pronoun, is a letter here: `A.`, `(A)`.
+fn is_marked(text: &str, name: &str) -> bool {
+    text.match_indices(name).any(|(start, _)| {
+        let (before, after) = (&text[..start], &text[start + name.len()..]);
+        !before.ends_with(char::is_alphanumeric) && after.starts_with(|char| MARKS.contains(char))
+    })
+}
+
+/// The options whose texts are known.
+fn known(options: &[String]) -> impl Iterator<Item = (usize, &String)> {
+    options.iter().enumerate().filter(|(_, option)| !option.trim().is_empty())
+}
+
+/// The only option that means the same as the text.
+fn equal(text: &str, options: &[String]) -> Option<char> {
+    only(known(options).filter(|(_, option)| Grader::Exact.grade(text, option).correct)).map(letter)
+}
+
+/// The only option whose text stands in a text that is not much longer.
+fn contained(text: &str, options: &[String]) -> Option<char> {
     let lower = text.to_lowercase();
     if lower.len() > 2 * options.iter().map(String::len).sum::<usize>() {
         return None;
     }
-    only(known().filter(|(_, option)| lower.contains(&option.to_lowercase()))).map(letter)
+    let stands = |(_, option): &(usize, &String)| holds(&lower, &option.trim().to_lowercase());
+    only(known(options).filter(stands)).map(letter)
+}
+
+/// Whether `part` stands in `text` as whole words and numbers.
+fn holds(text: &str, part: &str) -> bool {
+    text.match_indices(part).any(|(start, _)| {
+        let (before, after) = (&text[..start], &text[start + part.len()..]);
+        let negative =
+            part.starts_with(|char: char| char.is_ascii_digit()) && before.ends_with(['-', '−']);
+        !negative
+            && !goes_on(part.chars().next(), before.chars().rev())
+            && !goes_on(part.chars().next_back(), after.chars())
+    })
+}
+
+/// Whether a word or number with `edge` at its end goes on with `rest`.
+fn goes_on(edge: Option<char>, mut rest: impl Iterator<Item = char>) -> bool {
+    let (Some(edge), Some(next)) = (edge, rest.next()) else { return false };
+    let number = edge.is_ascii_digit() && ".,/".contains(next);
+    edge.is_alphanumeric()
+        && (next.is_alphanumeric()
+            || number && rest.next().is_some_and(|char| char.is_ascii_digit()))
 }
 
 fn only<'a>(mut found: impl Iterator<Item = (usize, &'a String)>) -> Option<usize> {
@@ -81,10 +136,13 @@ pub(crate) fn letters(text: &str) -> String {
             word.chars().collect()
         }
         _ => {
+            // "a" is an article but among letters.
+            let joins = |word: &&str| ["and", "or"].contains(&word.to_lowercase().as_str());
+            let is_small = words.iter().all(|word| single(word) || joins(word));
             let capital = words.iter().any(|word| single(word) && *word == word.to_uppercase());
             let words = words.iter().filter(|word| single(word));
             words
-                .filter(|word| !capital || **word == word.to_uppercase())
+                .filter(|word| !capital && is_small || **word == word.to_uppercase())
                 .flat_map(|word| word.chars())
                 .collect()
         }
@@ -184,6 +242,20 @@ mod tests {
             ("Cannot determine the answer B", None),
             ("E", None),
             ("", None),
+            ("A red ball", Some('C')),
+            ("It is A big one", None),
+            ("Option A is right", Some('A')),
+            ("(A) is right", Some('A')),
+            ("A: 2", Some('A')),
+            ("I choose A", Some('A')),
+            (r"\(B\)", Some('B')),
+            (r"\(B\) is right", Some('B')),
+            ("`B`", Some('B')),
+            ("the 212 of it", None),
+            ("it is 1.2", None),
+            ("it is -2", None),
+            ("it is 12.", Some('B')),
+            ("not known", None),
         ];
         for (text, expected) in cases {
             assert_eq!(infer_option(text, &options), expected, "{text}");
@@ -191,6 +263,10 @@ mod tests {
         assert_eq!(infer_option("12", &texts(&["", "", ""])), None, "texts are not known");
         assert_eq!(infer_option("C", &texts(&["", "", ""])), Some('C'));
         assert_eq!(infer_option("A", &[]), None);
+        let points = texts(&["A", "B", "C", "D", "E"]);
+        assert_eq!(infer_option(r"60^\circ", &points), None, "within a word");
+        assert_eq!(infer_option("12", &texts(&["2", "3", "5", "7"])), None, "within a number");
+        assert_eq!(infer_option("I cannot say", &vec![String::new(); 10]), None, "a pronoun");
     }
 
     #[test]
@@ -203,6 +279,8 @@ mod tests {
             ("(B) the gear turns left", "B"),
             ("a and c", "A, C"),
             ("B. as a whole", "B"),
+            ("a triangle", ""),
+            ("a, c or d", "A, C, D"),
             ("", ""),
             ("gear", ""),
         ];

@@ -8,6 +8,9 @@ use trainer::evaluate::{Responses, write as write_file};
 use super::questions::Read;
 use crate::failure::Failure;
 
+/// The column of the responses.
+const PREDICTION: &str = "prediction";
+
 /// Writes one file for each of the `n` responses to a question.
 pub fn write(path: &Path, read: &Read, responses: &Responses, n: usize) -> Result<(), Failure> {
     let rows = (0..read.judged.len()).map(|index| columns(read, index));
@@ -19,7 +22,7 @@ pub fn write(path: &Path, read: &Read, responses: &Responses, n: usize) -> Resul
         }
     }
     for sample in 0..n {
-        let header = names.iter().map(|name| quoted(name)).chain(["prediction".into()]);
+        let header = names.iter().map(|name| quoted(name)).chain([PREDICTION.into()]);
         let mut text = header.collect::<Vec<_>>().join("\t") + "\n";
         for (index, row) in rows.iter().enumerate() {
             let value = |name: &&String| row.iter().find(|(other, _)| other == *name);
@@ -37,12 +40,15 @@ pub fn write(path: &Path, read: &Read, responses: &Responses, n: usize) -> Resul
 fn columns(read: &Read, index: usize) -> Result<Vec<(String, String)>, Failure> {
     let question = &read.judged[index];
     let mut columns = read.questions.columns(index)?;
+    // Of an earlier export.
+    columns.retain(|(name, _)| name != PREDICTION);
     let mut needed = vec![
         ("index".to_string(), question.id.clone()),
         ("question".into(), read.texts[index].clone()),
         ("answer".into(), question.truth.clone()),
     ];
     if let Rule::Choice(options) = &question.rule {
+        needed.push(("answer_option".into(), question.truth.clone()));
         let known = options.iter().enumerate().filter(|(_, option)| !option.is_empty());
         needed.extend(known.map(|(place, option)| (letter(place).to_string(), option.clone())));
     }

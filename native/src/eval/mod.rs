@@ -10,19 +10,20 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use burn::tensor::DType;
 use clap::{Args, Subcommand};
 use cppo::reward::Grader;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use trainer::collective::Single;
-use trainer::evaluate::{Responses, Results, Settings, Timing, evaluate, write};
+use trainer::evaluate::{Adapter, Responses, Results, Settings, Timing, evaluate, write};
 use trainer::hooks::Hooks;
 
 use crate::args::ModelArgs;
 use crate::failure::Failure;
 use crate::infer::print;
 use crate::interrupt::on_interrupt;
-use crate::pretrained;
+use crate::pretrained::{self, Named};
 use questions::{QuestionArgs, Read};
 
 /// Arguments of `cppo eval`.
@@ -115,7 +116,9 @@ impl Arguments {
     fn run(&self) -> Result<(), Failure> {
         let show = !self.quiet && std::io::stderr().is_terminal();
         let read = self.questions.read()?;
-        let settings = self.settings(&read, show)?;
+        let model = &self.model;
+        let named = pretrained::named(model.model.as_deref(), model.adapter.as_deref(), show)?;
+        let settings = self.settings(&read, &named)?;
         settings.sampling().validate().map_err(Failure::usage)?;
         let mut responses = match &self.out {
             Some(folder) => Responses::open(folder, &settings, &read.judged)?,
@@ -125,7 +128,8 @@ impl Arguments {
         let before = (0..count).filter(|&index| responses.has(index, self.n)).count();
         let mut timing = Timing::default();
         if before < count {
-            let (policy, device) = pretrained::load(&self.model, show)?;
+            let device = model.open_device()?;
+            let policy = named.load(DType::from(model.dtype), &device.device)?;
             let stop = on_interrupt("stopping; once more stops at once");
             let bar = progress_bar(show, before);
             let mut done = before;
@@ -190,12 +194,13 @@ impl Arguments {
         Ok(())
     }
 
-    fn settings(&self, read: &Read, show: bool) -> Result<Settings, Failure> {
-        let name = self.model.model.as_deref().unwrap_or("");
-        let files = pretrained::files(name, show)?;
+    fn settings(&self, read: &Read, named: &Named) -> Result<Settings, Failure> {
+        let Named { name, files, adapter } = named;
+        let is_demo = name.is_empty();
         Ok(Settings {
-            model: if name.is_empty() { "demo".into() } else { name.into() },
+            model: if is_demo { "demo".into() } else { name.clone() },
             weights: files.fingerprint()?,
+            adapter: adapter.as_deref().map(Adapter::new).transpose()?,
             dtype: format!("{:?}", self.model.dtype).to_lowercase(),
             benchmark: read.questions.benchmark.name.into(),
             data: self.questions.data.clone(),
@@ -211,7 +216,7 @@ impl Arguments {
             seed: self.seed,
             grader: self.grader,
             // The demo model thinks without being told to.
-            instruction: !self.plain && self.model.model.is_some(),
+            instruction: !self.plain && !is_demo,
         })
     }
 }

@@ -34,7 +34,7 @@ pub struct QuestionArgs {
     limit: Option<usize>,
 }
 
-/// The questions, read once without their pictures.
+/// The questions; their pictures are read again when they are asked.
 pub struct Read {
     pub questions: Questions,
     pub judged: Vec<Question>,
@@ -52,13 +52,13 @@ impl QuestionArgs {
         if questions.is_empty() {
             return Err(Failure::usage("there are no questions; check --data and --limit"));
         }
-        let (mut judged, mut texts) = (Vec::new(), Vec::new());
+        let (mut judged, mut texts, mut checksum) = (Vec::new(), Vec::new(), 0);
         for index in 0..questions.len() {
             let item = questions.get(index)?;
+            checksum = item.checksum(checksum);
             texts.push(item.text());
             judged.push(item.question);
         }
-        let checksum = trainer::benchmark::checksum(&judged, &texts);
         Ok(Read { questions, judged, texts, checksum })
     }
 

@@ -68,7 +68,7 @@ pub fn title(results: &Results) -> String {
     let report = &results.report;
     format!(
         "{} on {}: {} questions, {} {}",
-        settings.model,
+        settings.title(),
         settings.benchmark,
         report.questions,
         report.n,

@@ -80,7 +80,13 @@ impl Benchmark {
             return Err("the answer is empty; fill it or remove the row".into());
         }
         let (truth, rule) = (self.rule)(&fields)?;
-        let Fields { id, family, part, groups, .. } = fields;
+        let Fields { id, mut family, part, groups, .. } = fields;
+        // We-Math numbers the problems of each kind anew.
+        if let (Some(family), Some((kind, _))) =
+            (&mut family, part.as_deref().and_then(|part| part.split_once('_')))
+        {
+            *family = format!("{kind}_{family}");
+        }
         Ok(Question { id, truth, rule, family, part, groups })
     }
 }
@@ -238,6 +244,23 @@ mod tests {
             }
         }
         assert!(GENERAL.question(fields(" ", &[])).unwrap_err().contains("empty"));
+    }
+
+    #[test]
+    fn problems_of_another_kind_are_another_family() {
+        let family = |part: Option<&str>| {
+            let (family, part) = (Some("7".into()), part.map(String::from));
+            let fields = Fields { family, part, ..fields("A", &["1", "2"]) };
+            find("wemath").unwrap().question(fields).unwrap().family
+        };
+        for (part, expected) in [
+            (Some("2steps_1"), "2steps_7"),
+            (Some("2steps_multi"), "2steps_7"),
+            (Some("3steps_1"), "3steps_7"),
+            (None, "7"),
+        ] {
+            assert_eq!(family(part).as_deref(), Some(expected), "{part:?}");
+        }
     }
 
     #[test]

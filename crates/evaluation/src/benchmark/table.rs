@@ -78,7 +78,6 @@ fn math_vista(fields: &Fields) -> Result<(String, Rule), String> {
         return choice(fields);
     }
     let rule = match fields.answer_type.as_str() {
-        "integer" => Rule::Rounded(0),
         // The number of decimals is written as a float: 2.0.
         "float" => match fields.precision.parse::<f64>() {
             Ok(decimals @ 0.0..=9.0) => Rule::Rounded(decimals as usize),
@@ -244,7 +243,7 @@ mod tests {
         let cases = [
             ("mathvista", math_vista("1.2", "float", "1.0"), "1.2", Rule::Rounded(1)),
             ("mathvista", math_vista("1.2", "float", ""), "1.2", Rule::Free),
-            ("mathvista", math_vista("7", "integer", ""), "7", Rule::Rounded(0)),
+            ("mathvista", math_vista("7", "integer", ""), "7", Rule::Free),
             ("mathvista", math_vista("[1, 2]", "list", ""), "[1, 2]", Rule::Free),
             ("mathvision", fields(" 5 "), "5", Rule::Free),
             ("logicvista", fields("C, A"), "A, C", Rule::Letters),

@@ -50,9 +50,9 @@ impl BenchmarkColumns {
         text_of(row, &self.answer)?.ok_or_else(empty)
     }
 
-    /// The row's name.
-    pub(super) fn id(&self, row: &Cell) -> Option<String> {
-        text_of(row, self.benchmark.columns.id).ok().flatten()
+    /// What VLMEvalKit's files call the row where another shows its picture.
+    pub(super) fn index(&self, row: &Cell) -> Option<String> {
+        text_of(row, &["index"]).ok().flatten()
     }
 
     /// The first picture column with a value.
@@ -94,7 +94,8 @@ impl BenchmarkColumns {
         }
     }
 
-    /// All columns that hold text or a number, but not those of pictures.
+    /// All columns that hold text, a number or a list of these, but not those of pictures; a list is
+    /// written as Python reads it.
     pub(super) fn texts(&self, row: &Cell) -> Vec<(String, String)> {
         let Cell::Struct(fields) = row else { return Vec::new() };
         let shows = |name: &String| {
@@ -102,8 +103,11 @@ impl BenchmarkColumns {
             self.images.contains(name) || usual.contains(&name.as_str())
         };
         let text = |(name, cell): &(String, Cell)| match cell {
-            Cell::Text(text) | Cell::Scalar(text) if !shows(name) => {
-                Some((name.clone(), text.clone()))
+            _ if shows(name) => None,
+            Cell::Text(text) | Cell::Scalar(text) => Some((name.clone(), text.clone())),
+            Cell::List(_) => {
+                let texts = texts_of(row, &[name.as_str()]).ok()?;
+                Some((name.clone(), serde_json::to_string(&texts).ok()?))
             }
             _ => None,
         };

@@ -13,7 +13,7 @@ pub(super) fn item(
     benchmark: &Benchmark,
     columns: &BenchmarkColumns,
     row: &Cell,
-    images: Vec<Picture>,
+    mut images: Vec<Picture>,
 ) -> Result<Item, Fault> {
     let names = &benchmark.columns;
     let options = match lettered(row)? {
@@ -42,7 +42,7 @@ pub(super) fn item(
         groups,
     };
     let asked = asked(&columns.question(row)?, &text(names.hint)?, benchmark, &fields.options);
-    let prompt = prompt(&asked, images.len()).map_err(|message| Fault::new("question", message))?;
+    let prompt = prompt(&asked, &mut images).map_err(|message| Fault::new("question", message))?;
     let question = benchmark.question(fields).map_err(|message| Fault::new("answer", message))?;
     let sample = Sample {
         prompt,
@@ -71,18 +71,45 @@ fn asked(question: &str, hint: &str, benchmark: &Benchmark, options: &[String]) 
 }
 
 /// A user's turn with the pictures where the text names them, `<image>` or `<image1>`; in front
-/// where it names another number of them.
-fn prompt(text: &str, images: usize) -> Result<Vec<Message>, String> {
-    let mut plain = text.to_string();
-    for number in 1..=9 {
-        for named in [format!("<image{number}>"), format!("<image {number}>")] {
-            plain = plain.replace(&named, PLACEHOLDER);
-        }
-    }
-    if plain.matches(PLACEHOLDER).count() != images {
+/// where it names another number of them. The pictures then stand in the order of the text.
+fn prompt<T: Clone>(text: &str, images: &mut Vec<T>) -> Result<Vec<Message>, String> {
+    let (mut plain, numbers) = unnumbered(text);
+    let mut order = numbers.clone();
+    order.sort_unstable();
+    order.dedup();
+    let count = plain.matches(PLACEHOLDER).count();
+    let is_order = [0, images.len()].contains(&numbers.len()) && order.len() == numbers.len();
+    if count != images.len() || !is_order {
         plain = plain.replace(PLACEHOLDER, "");
+    } else if !numbers.is_empty() {
+        let place = |number| order.partition_point(|other| other < number);
+        *images = numbers.iter().map(|number| images[place(number)].clone()).collect();
     }
-    messages(&Cell::Text(plain), images)
+    messages(&Cell::Text(plain), images.len())
+}
+
+/// The text with placeholders that have no numbers, and the numbers they had.
+fn unnumbered(text: &str) -> (String, Vec<usize>) {
+    let (mut plain, mut numbers) = (String::new(), Vec::new());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("<image") {
+        plain += before;
+        let digits = after.strip_prefix(' ').unwrap_or(after);
+        let end = digits.bytes().take_while(u8::is_ascii_digit).count();
+        let number = digits[..end].parse().ok().filter(|number| *number > 0);
+        rest = match (number, digits[end..].strip_prefix('>')) {
+            (Some(number), Some(after)) => {
+                plain += PLACEHOLDER;
+                numbers.push(number);
+                after
+            }
+            _ => {
+                plain += "<image";
+                after
+            }
+        };
+    }
+    (plain + rest, numbers)
 }
 
 #[cfg(test)]
@@ -135,7 +162,7 @@ mod tests {
         let item = read("wemath", json).unwrap();
         assert!(item.text().starts_with("h\nq\n"), "{}", item.text());
         let question = item.question;
-        assert_eq!((question.id.as_str(), question.family.as_deref()), ("7", Some("3")));
+        assert_eq!((question.id.as_str(), question.family.as_deref()), ("7", Some("2steps_3")));
         let groups: Vec<_> = question.groups.iter().map(|(_, name)| name.as_str()).collect();
         assert_eq!(groups, ["2steps_1", "area", "length"]);
     }
@@ -168,13 +195,27 @@ mod tests {
     fn pictures_stand_where_the_text_names_them() {
         let text = |text: &str| Content::Text { text: text.into() };
         let cases = [
-            ("<image1>q", 1, vec![Content::Image, text("q")]),
-            ("a<image 1>b<image2>", 2, vec![text("a"), Content::Image, text("b"), Content::Image]),
-            ("<image1>q", 2, vec![Content::Image, Content::Image, text("q")]),
-            ("<image1>q", 0, vec![text("q")]),
+            ("<image1>q", vec![1], vec![Content::Image, text("q")]),
+            ("<image1>q", vec![1, 2], vec![Content::Image, Content::Image, text("q")]),
+            ("<image1>q", vec![], vec![text("q")]),
+            ("<image 3>q", vec![1], vec![Content::Image, text("q")]),
+            ("<image 0> <imageq", vec![], vec![text("<image 0> <imageq")]),
+            ("<image1><image1>q", vec![1, 2], vec![Content::Image, Content::Image, text("q")]),
         ];
-        for (asked, images, expected) in cases {
-            assert_eq!(prompt(asked, images).unwrap()[0].content, expected, "{asked}");
+        for (asked, shown, expected) in cases {
+            let mut images = shown.clone();
+            assert_eq!(prompt(asked, &mut images).unwrap()[0].content, expected, "{asked}");
+            assert_eq!(images, shown, "{asked}");
+        }
+        let between = [text("a"), Content::Image, text("b"), Content::Image];
+        for (asked, expected) in [
+            ("a<image 1>b<image2>", [1, 2]),
+            ("a<image 2>b<image 1>", [2, 1]),
+            ("a<image>b<image>", [1, 2]),
+        ] {
+            let mut images = vec![1, 2];
+            assert_eq!(prompt(asked, &mut images).unwrap()[0].content, between, "{asked}");
+            assert_eq!(images, expected, "{asked}");
         }
     }
 }

@@ -47,22 +47,23 @@ impl Dataset {
         mapping: &Mapping,
         image_dir: Option<&Path>,
     ) -> Result<Self, DataError> {
-        Self::open_split(path, "train", mapping, image_dir)
+        Self::open_split(&[path], "train", mapping, image_dir)
     }
 
-    /// As [`Self::open`], with another default for the split of the hub's data sets.
+    /// As [`Self::open`] for one or several names, with another default for the split of the hub's
+    /// data sets.
     ///
     /// # Errors
     ///
     /// As there.
     pub fn open_split(
-        path: &Path,
+        names: &[&Path],
         usual: &str,
         mapping: &Mapping,
         image_dir: Option<&Path>,
     ) -> Result<Self, DataError> {
         let columns = Columns::new(mapping);
-        let rows = Rows::open(&[path], usual, &columns, image_dir)?;
+        let rows = Rows::open(names, usual, &columns, image_dir)?;
         Ok(Self { columns, rows })
     }
 

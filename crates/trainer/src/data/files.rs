@@ -18,7 +18,7 @@ use crate::hub;
 /// # Errors
 ///
 /// When there is nothing of that name, or it has several splits and none is named.
-pub(super) fn files(name: &Path, usual: &str) -> Result<Vec<PathBuf>, DataError> {
+pub(crate) fn files(name: &Path, usual: &str) -> Result<Vec<PathBuf>, DataError> {
     if name.exists() {
         return on_disk(name, None);
     }
@@ -92,8 +92,7 @@ impl<'a> OnHub<'a> {
             DataError::file(name, message)
         };
         let progress = std::io::stderr().is_terminal();
-        let repo = hub::repo(self.id, RepoType::Dataset, progress).map_err(failed)?;
-        let names = hub::listing(&repo).map_err(failed)?;
+        let (repo, names) = hub::newest(self.id, RepoType::Dataset, progress).map_err(failed)?;
         let names = self.wanted(names, split, usual);
         let names = names.map_err(|message| DataError::file(name, message))?;
         names.iter().map(|name| repo.get(name).map_err(failed)).collect()

@@ -29,6 +29,7 @@ pub use dataset::{Dataset, Layout};
 pub use error::DataError;
 pub(crate) use error::Fault;
 pub use example::{Example, ExampleError, indices};
+pub(crate) use files::files;
 pub(crate) use images::pictures;
 pub use loader::{Loader, Skipped, skipped_metrics};
 pub(crate) use prompt::messages;

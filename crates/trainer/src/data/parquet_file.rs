@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::RecordBatch;
 use parquet::arrow::ProjectionMask;
@@ -27,7 +27,7 @@ const MAX_ROWS: usize = 1024;
 /// one of them.
 const STRETCH_BYTES: u64 = 1 << 22;
 
-/// Bytes of decoded rows that are kept.
+/// Bytes of decoded rows that are kept, of all files of a data set.
 const CACHE_BYTES: usize = 1 << 28;
 
 /// An open file; only the columns that make samples are read.
@@ -39,8 +39,19 @@ pub(crate) struct ParquetFile {
     projection: ProjectionMask,
     groups: Vec<Group>,
     rows: usize,
-    /// Decoded stretches, the last used first.
-    cache: Mutex<Vec<Stretch>>,
+    cache: FileCache,
+}
+
+/// Decoded stretches of a data set's files, the last used first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cache(Arc<Mutex<Vec<Stretch>>>);
+
+/// A file's part of a [`Cache`].
+#[derive(Debug)]
+pub(crate) struct FileCache {
+    cache: Cache,
+    /// The file's number.
+    file: usize,
 }
 
 /// A row group.
@@ -57,18 +68,54 @@ struct Group {
 
 #[derive(Debug)]
 struct Stretch {
+    /// The number of its file.
+    file: usize,
     /// The file's row that is its first.
     start: usize,
     batch: RecordBatch,
 }
 
+impl Cache {
+    /// The part of a file, which has a number of its own.
+    pub(super) fn of_file(&self, file: usize) -> FileCache {
+        FileCache { cache: self.clone(), file }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Stretch>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FileCache {
+    /// The decoded stretch that begins at `start`, now the last used.
+    fn get(&self, start: usize) -> Option<RecordBatch> {
+        let mut cache = self.cache.lock();
+        let place =
+            cache.iter().position(|other| (other.file, other.start) == (self.file, start))?;
+        cache[..=place].rotate_right(1);
+        cache.first().map(|stretch| stretch.batch.clone())
+    }
+
+    fn keep(&self, start: usize, batch: RecordBatch) {
+        let mut cache = self.cache.lock();
+        if cache.iter().all(|other| (other.file, other.start) != (self.file, start)) {
+            cache.insert(0, Stretch { file: self.file, start, batch });
+            trim(&mut cache, CACHE_BYTES);
+        }
+    }
+}
+
 impl ParquetFile {
-    /// Reads the file's metadata.
+    /// Reads the file's metadata; `cache` keeps decoded rows.
     ///
     /// # Errors
     ///
     /// When the file cannot be read, is not parquet, or lacks the columns.
-    pub(super) fn open(path: &Path, wanted: &dyn Wanted) -> Result<Self, DataError> {
+    pub(super) fn open(
+        path: &Path,
+        wanted: &dyn Wanted,
+        cache: FileCache,
+    ) -> Result<Self, DataError> {
         let file = File::open(path).and_then(SharedFile::new).map_err(DataError::io(path))?;
         let broken = |message: String| {
             DataError::file(path, format!("not a whole parquet file: {message}; fetch it again"))
@@ -82,7 +129,6 @@ impl ParquetFile {
         let projection = ProjectionMask::roots(metadata.parquet_schema(), chosen);
         let groups = groups(metadata.metadata(), &projection, file.len()).map_err(broken)?;
         let rows = groups.last().map_or(0, |last| last.start + last.rows);
-        let cache = Mutex::new(Vec::new());
         Ok(Self { path: path.to_path_buf(), file, metadata, projection, groups, rows, cache })
     }
 
@@ -108,33 +154,17 @@ impl ParquetFile {
             return Err(DataError::Index { index, rows: self.rows });
         };
         let start = index - (index - group.start) % group.stretch;
-        let batch = match self.cached(start) {
+        let batch = match self.cache.get(start) {
             Some(batch) => batch,
             None => {
                 // Decoded without the lock, so that threads do not wait for one another.
                 let batch = self.decode(group, start - group.start)?;
-                self.keep(start, batch.clone());
+                self.cache.keep(start, batch.clone());
                 batch
             }
         };
         let row = guarded(|| Ok(row_of(&batch, index - start)));
         row.map_err(|message| self.damaged(index, message))
-    }
-
-    /// The decoded stretch that begins at `start`, now the last used.
-    fn cached(&self, start: usize) -> Option<RecordBatch> {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = cache.iter().position(|stretch| stretch.start == start)?;
-        cache[..=place].rotate_right(1);
-        cache.first().map(|stretch| stretch.batch.clone())
-    }
-
-    fn keep(&self, start: usize, batch: RecordBatch) {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.iter().all(|stretch| stretch.start != start) {
-            cache.insert(0, Stretch { start, batch });
-            trim(&mut cache, CACHE_BYTES);
-        }
     }
 
     /// Decodes the stretch of `group` that begins at its row `offset`.
@@ -229,8 +259,6 @@ fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Strin
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow_array::{ArrayRef, Int64Array, StringArray};
     use parquet::arrow::ArrowWriter;
     use parquet::file::properties::WriterProperties;
@@ -264,7 +292,7 @@ mod tests {
     fn open(folder: &Path, bytes: &[u8]) -> Result<ParquetFile, DataError> {
         let path = folder.join("a.parquet");
         std::fs::write(&path, bytes).unwrap();
-        ParquetFile::open(&path, &Columns::new(&Mapping::default()))
+        ParquetFile::open(&path, &Columns::new(&Mapping::default()), Cache::default().of_file(0))
     }
 
     #[test]
@@ -308,7 +336,7 @@ mod tests {
 
     #[test]
     fn what_was_used_longest_ago_is_forgotten() {
-        let stretch = |start| Stretch { start, batch: batch(100) };
+        let stretch = |start| Stretch { file: 0, start, batch: batch(100) };
         let bytes = stretch(0).batch.get_array_memory_size();
         for (limit, kept) in [(3 * bytes, 3), (2 * bytes + 1, 2), (1, 1)] {
             let mut cache = vec![stretch(2), stretch(0), stretch(1)];
@@ -320,9 +348,18 @@ mod tests {
         let file = open(folder.path(), &file(30, 10)).unwrap();
         for (row, starts) in [(5, vec![0]), (25, vec![20, 0]), (9, vec![0, 20])] {
             file.row(row).unwrap();
-            let cache = file.cache.lock().unwrap();
+            let cache = file.cache.cache.lock();
             assert_eq!(cache.iter().map(|stretch| stretch.start).collect::<Vec<_>>(), starts);
         }
+        // Files share one bound, and do not get each other's rows.
+        let cache = Cache::default();
+        let (first, second) = (cache.of_file(0), cache.of_file(1));
+        first.keep(0, batch(1));
+        assert_eq!(second.get(0), None);
+        second.keep(0, batch(2));
+        assert_eq!(first.get(0).map(|batch| batch.num_rows()), Some(1));
+        let files: Vec<usize> = cache.lock().iter().map(|stretch| stretch.file).collect();
+        assert_eq!(files, [0, 1]);
     }
 
     #[test]

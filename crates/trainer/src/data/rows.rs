@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::cell::Cell;
 use super::error::DataError;
 use super::files::files;
+use super::parquet_file::Cache;
 use super::table::{Table, Wanted};
 
 /// Files read as one table.
@@ -62,9 +63,10 @@ impl Rows {
     ) -> Result<Self, DataError> {
         let mut rows = 0usize;
         let mut parts = Vec::new();
+        let cache = Cache::default();
         for name in names {
             for path in files(name, usual)? {
-                let table = Table::open(&path, wanted)?;
+                let table = Table::open(&path, wanted, cache.of_file(parts.len()))?;
                 let folder = image_dir.or(path.parent()).unwrap_or(Path::new("")).to_path_buf();
                 let start = rows;
                 rows = start.saturating_add(table.len());

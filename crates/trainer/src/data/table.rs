@@ -5,7 +5,7 @@ use std::path::Path;
 use super::cell::Cell;
 use super::error::DataError;
 use super::json_lines::JsonLines;
-use super::parquet_file::ParquetFile;
+use super::parquet_file::{FileCache, ParquetFile};
 use super::tsv::Tsv;
 
 /// Which columns of a file are needed.
@@ -51,14 +51,18 @@ impl Extension {
 }
 
 impl Table {
-    /// Opens a file by the format that its name tells.
+    /// Opens a file by the format that its name tells; of parquet, `cache` keeps decoded rows.
     ///
     /// # Errors
     ///
     /// When its name tells none, it is damaged, or it lacks the wanted columns.
-    pub(crate) fn open(path: &Path, wanted: &dyn Wanted) -> Result<Self, DataError> {
+    pub(crate) fn open(
+        path: &Path,
+        wanted: &dyn Wanted,
+        cache: FileCache,
+    ) -> Result<Self, DataError> {
         Ok(match Extension::of(path) {
-            Some(Extension::Parquet) => Self::Parquet(ParquetFile::open(path, wanted)?),
+            Some(Extension::Parquet) => Self::Parquet(ParquetFile::open(path, wanted, cache)?),
             Some(Extension::JsonLines) => Self::JsonLines(JsonLines::open(path, wanted)?),
             Some(Extension::Tsv) => Self::Tsv(Tsv::open(path, wanted)?),
             None => {

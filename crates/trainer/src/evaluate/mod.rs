@@ -13,5 +13,5 @@ pub use error::EvaluateError;
 pub use responses::{Record, Responses};
 pub use results::{Compared, Results, Scored, Timing, compare};
 pub use run::evaluate;
-pub use settings::{Settings, write};
+pub use settings::{Adapter, Settings, write};
 pub use validation::Validation;

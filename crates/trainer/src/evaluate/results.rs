@@ -114,7 +114,7 @@ pub struct Compared {
 ///
 /// # Errors
 ///
-/// When their questions differ; names the first that does.
+/// When their questions differ, or how they were asked or judged; names the first that does.
 pub fn compare(first: &Results, second: &Results) -> Result<Compared, EvaluateError> {
     let (a, b) = (&first.items, &second.items);
     if a.len() != b.len() {
@@ -134,6 +134,21 @@ pub fn compare(first: &Results, second: &Results) -> Result<Compared, EvaluateEr
             a[place].id, b[place].id
         )));
     }
+    let told = |results: &Results| {
+        let Settings { grader, instruction, max_new_tokens, .. } = results.settings;
+        [
+            ("grader", serde_json::json!(grader)),
+            ("instruction", instruction.into()),
+            ("max_new_tokens", max_new_tokens.into()),
+        ]
+    };
+    if let Some(((key, first), (_, second))) =
+        told(first).into_iter().zip(told(second)).find(|(first, second)| first != second)
+    {
+        return Err(EvaluateError::Different(format!(
+            "{key} is {first} in the first and {second} in the second; evaluate both alike"
+        )));
+    }
     let scores = |items: &[Scored]| -> Vec<f64> {
         let share = |correct: &[bool]| {
             correct.iter().filter(|correct| **correct).count() as f64 / correct.len().max(1) as f64
@@ -142,6 +157,6 @@ pub fn compare(first: &Results, second: &Results) -> Result<Compared, EvaluateEr
     };
     let clusters = Clusters::new(a.iter().map(|item| item.family.as_deref()));
     let comparison = evaluation::statistics::compare(&scores(a), &scores(b), &clusters, 0);
-    let (first_model, second_model) = (first.settings.model.clone(), second.settings.model.clone());
+    let (first_model, second_model) = (first.settings.title(), second.settings.title());
     Ok(Compared { first_model, second_model, comparison })
 }

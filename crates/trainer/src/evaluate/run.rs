@@ -126,7 +126,8 @@ fn answer(
     let mut first = 0;
     while first < settings.n {
         options.n = (settings.n - first).min(batch.max(1));
-        let stream = |asked: &Asked| (asked.index * settings.n + first) as u64;
+        // Whatever `n` is, so that more responses begin with those of fewer.
+        let stream = |asked: &Asked| ((asked.index as u64) << 32) + first as u64;
         options.streams = asked.iter().map(stream).collect();
         let go_on = |_, _: &_| match hooks.stopped() {
             true => ControlFlow::Break(()),

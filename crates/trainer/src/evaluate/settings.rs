@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::EvaluateError;
 use crate::atomic;
+use crate::pretrained::{ModelFiles, PretrainedError};
 
 /// All that an evaluation's numbers depend on; one that goes on must have the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ pub struct Settings {
     pub model: String,
     /// Checksum of parts of its weights.
     pub weights: u32,
+    /// What is put on it.
+    pub adapter: Option<Adapter>,
     /// Number format of weights and computation.
     pub dtype: String,
     /// Name of the benchmark.
@@ -26,7 +29,7 @@ pub struct Settings {
     pub data: Vec<PathBuf>,
     /// Number of questions.
     pub questions: usize,
-    /// Checksum of their texts and answers.
+    /// Checksum of what they show, their texts and answers.
     pub questions_crc32c: u32,
     /// Responses to each.
     pub n: usize,
@@ -50,7 +53,39 @@ pub struct Settings {
     pub instruction: bool,
 }
 
+/// An adapter in PEFT's format.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adapter {
+    /// Its folder.
+    pub name: String,
+    /// Checksum of its configuration and of parts of its weights.
+    pub weights: u32,
+}
+
+impl Adapter {
+    /// The adapter of a folder.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read.
+    pub fn new(folder: &Path) -> Result<Self, PretrainedError> {
+        let files = ModelFiles::Folder(folder.to_path_buf());
+        let config = files.read("adapter_config.json")?.unwrap_or_default();
+        let weights = crc32c::crc32c_append(files.fingerprint()?, &config);
+        Ok(Self { name: folder.display().to_string(), weights })
+    }
+}
+
 impl Settings {
+    /// What to call the model, with its adapter.
+    pub fn title(&self) -> String {
+        match &self.adapter {
+            Some(adapter) => format!("{} with {}", self.model, adapter.name),
+            None => self.model.clone(),
+        }
+    }
+
     /// How tokens are drawn.
     pub fn sampling(&self) -> SamplingParams {
         SamplingParams {

@@ -62,6 +62,10 @@ impl Validation {
         }
         match (examples.is_empty(), last) {
             (true, Some(error)) => Err(error.into()),
+            (true, None) => Err(TrainError::Config(format!(
+                "data.val: {} holds no examples; name other files, or leave it out",
+                config.val
+            ))),
             _ => Ok(Self { examples, skipped }),
         }
     }

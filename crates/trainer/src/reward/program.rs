@@ -100,7 +100,7 @@ impl Program {
                 Some(process) => process,
                 None => self.spawn()?,
             };
-            let failed = match exchange(&process, batch, first, self.config.timeout_s) {
+            let failed = match exchange(&process, batch, first, &self.config) {
                 Ok(judged) => {
                     self.process = Some(process);
                     return Ok(judged);
@@ -159,8 +159,9 @@ fn exchange(
     process: &Process,
     batch: &[Asked],
     first: u64,
-    seconds: f64,
+    config: &ProgramConfig,
 ) -> Result<Vec<ProgramReward>, Fault> {
+    let seconds = config.timeout_s;
     let deadline = Instant::now() + Duration::from_secs_f64(seconds);
     let mut text = Vec::new();
     for (id, &asked) in (first..).zip(batch) {
@@ -180,7 +181,7 @@ fn exchange(
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let (id, reward) = reply(&line).map_err(|what| wrong(&line, &what))?;
+        let (id, reward) = reply(&line, config.weight).map_err(|what| wrong(&line, &what))?;
         let place = id.checked_sub(first).and_then(|place| usize::try_from(place).ok());
         let slot = place.and_then(|place| judged.get_mut(place));
         match slot {
@@ -193,15 +194,15 @@ fn exchange(
     Ok(judged.into_iter().flatten().collect())
 }
 
-fn reply(line: &[u8]) -> Result<(u64, ProgramReward), String> {
+fn reply(line: &[u8], weight: f32) -> Result<(u64, ProgramReward), String> {
     let Reply { id, score, metrics } = serde_json::from_slice(line).map_err(|error| {
         let text = error.to_string();
         text.split(" at line ").next().unwrap_or_default().to_string()
     })?;
     let score = score as f32;
-    match score.is_finite() {
+    match (score * weight).is_finite() && score.is_finite() {
         true => Ok((id, ProgramReward { score, metrics })),
-        false => Err("the score is not finite".into()),
+        false => Err(format!("the score, with the weight {weight}, is not finite")),
     }
 }
 

@@ -107,6 +107,9 @@ fn what_a_program_does_wrong_is_said_with_its_last_words() {
         assert!(error.contains(expected), "{script}: {error}");
         assert!(error.starts_with("the reward program judge, restarted 0 times, "), "{error}");
     }
+    let config = shell(&answer(r#"{"id": 0, "score": 1e30}"#));
+    let error = scores(&ProgramConfig { weight: 1e30, ..config }, 1).unwrap_err();
+    assert!(error.contains("not finite"), "weighted: {error}");
 }
 
 #[test]
