@@ -115,10 +115,15 @@ fn folder(name: &str, progress: bool) -> Result<PathBuf, Failure> {
     if Path::new(name).is_dir() {
         return Ok(name.into());
     }
-    if !hub::is_id(name) {
+    if !is_on_hub(name) {
         return Err(Failure::usage(format!("{name}: no such folder, and not a hub id OWNER/NAME")));
     }
     download(name, progress).map_err(about(format_args!("downloading {name}")))
+}
+
+/// Whether a name means a model of the hub: what is on disk goes before.
+pub fn is_on_hub(name: &str) -> bool {
+    !Path::new(name).is_dir() && hub::is_id(name)
 }
 
 /// Downloads what is missing in the cache.

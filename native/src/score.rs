@@ -7,6 +7,7 @@ use clap::Args;
 use cppo::reward::{Grader, ProgramConfig, Reward, RewardConfig, Verdict, reward};
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value, json};
+use trainer::data::json_problem;
 use trainer::reward::{Asked as Request, Program};
 
 use crate::failure::{Failure, about};
@@ -211,8 +212,7 @@ struct Explanation {
 fn read(line: &[u8]) -> Result<Asked<'_>, String> {
     let json = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     serde_json::from_slice(json).map_err(|error| {
-        let text = error.to_string();
-        let what = text.split(" at line ").next().unwrap_or_default();
+        let what = json_problem(&error);
         format!("{what}, at byte {}; a line is {{\"response\", \"answer\"}}", error.column())
     })
 }

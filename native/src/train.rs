@@ -23,7 +23,7 @@ use crate::demo;
 use crate::device::Opened;
 use crate::failure::{Failure, about};
 use crate::interrupt::on_interrupt;
-use crate::pretrained::{base_name, files as named_files};
+use crate::pretrained::{base_name, files};
 use crate::ranks::Ranks;
 
 /// A configuration and what changes it.
@@ -83,8 +83,7 @@ impl Train {
         let session = Session::open(&config.trainer, &config.model, self.config.quiet)?;
         if self.dry_run {
             let ranks = session.ranks.world();
-            let plan =
-                MemoryPlan::new(&session.policy.model, &config).of_ranks(&config, ranks.size());
+            let plan = MemoryPlan::new(&session.policy.model, &config, ranks.size());
             if leads(ranks) {
                 print!("{}\n{plan}", to_yaml(&config));
             }
@@ -163,12 +162,10 @@ impl Session {
         let device = choice.open_for(ranks.local_rank())?;
         // One process of a machine downloads, and the others find the files there.
         let first = ranks.local_rank() == 0;
-        let mut files = first.then(|| named_files(&model.path, !quiet)).transpose()?;
+        let find = || files(&model.path, !quiet);
+        let found = first.then(find).transpose()?;
         gather(ranks.world(), "the model's download", first)?;
-        let files = match files.take() {
-            Some(files) => files,
-            None => named_files(&model.path, false)?,
-        };
+        let files = found.map_or_else(find, Ok)?;
         let mut policy = match model.quantize {
             Some(bits) => pretrained::load_quantized(&files, bits.into(), &device.device)?,
             None => pretrained::load(&files, model.init_seed, DType::F32, &device.device)?,
@@ -213,16 +210,14 @@ impl Session {
             }
             println!("{} steps, {}", outcome.steps, self.run_dir.display());
         }
-        match outcome.stopped {
-            true if self.quiet && !leads(self.ranks.world()) => {
-                Err(Failure { message: String::new(), code: 130 })
-            }
-            true => Err(Failure {
-                message: format!("stopped after step {}; the same command goes on", outcome.steps),
-                code: 130,
-            }),
-            false => Ok(()),
+        if !outcome.stopped {
+            return Ok(());
         }
+        let message = match leads(self.ranks.world()) {
+            true => format!("stopped after step {}; the same command goes on", outcome.steps),
+            false => String::new(),
+        };
+        Err(Failure { message, code: 130 })
     }
 }
 

@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 
 use burn::tensor::{ExecutionError, Int, Tensor};
-use qwen2_5_vl::{KvCache, Prompt, PromptError, Qwen2_5_VL};
+use qwen2_5_vl::{KvCache, Prompt, PromptError, Qwen2_5_VL, indices};
 
 use crate::compaction::{kept, rows_of};
-use crate::sampling::{Sampler, SamplingParams, integers};
+use crate::sampling::{Sampler, SamplingParams};
 use crate::score::token_scores;
 
 /// What to generate and when to stop.
@@ -176,7 +176,7 @@ pub async fn generate(
         }
         if let Some(kept) = kept(&open, cache.responses()) {
             let rows = rows_of(&kept, cache.responses());
-            drawn = drawn.select(0, integers(&rows, &model.device()));
+            drawn = drawn.select(0, indices(&rows, &model.device()));
             sampler.select(&rows);
             prefix = prefix.select(&kept, &model.device());
             cache.select(&kept);

@@ -2,6 +2,7 @@
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{DType, Device, ElementConversion, ExecutionError, Int, Tensor, TensorData};
+use qwen2_5_vl::indices;
 use rand::Rng;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -125,7 +126,7 @@ impl Sampler {
         self.streams = rows.iter().map(|&row| self.streams[row].clone()).collect();
         self.present = self.present.take().map(|present| {
             let device = present.device();
-            present.select(0, integers(rows, &device))
+            present.select(0, indices(rows, &device))
         });
     }
 
@@ -229,12 +230,6 @@ impl Sampler {
         // Tokens of probability 0 are forbidden or unreachable.
         Some(kept.min(sorted.partition_point(|&value| value > 0.0)))
     }
-}
-
-/// Row numbers on a device.
-pub(crate) fn integers(rows: &[usize], device: &Device) -> Tensor<1, Int> {
-    let numbers: Vec<i32> = rows.iter().map(|&row| row as i32).collect();
-    Tensor::from_data(TensorData::new(numbers, [rows.len()]), (device, DType::I32))
 }
 
 /// The `count` largest of each row with their places, largest first.

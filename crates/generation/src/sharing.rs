@@ -1,7 +1,7 @@
 //! Which prompt each response answers.
 
-use burn::tensor::{DType, Int, Tensor, TensorData};
-use qwen2_5_vl::{KeyValues, Mask, Prefix, PromptError, Qwen2_5_VL};
+use burn::tensor::{Int, Tensor};
+use qwen2_5_vl::{KeyValues, Mask, Prefix, PromptError, Qwen2_5_VL, indices};
 
 /// How responses share prompts, in the form that attention takes: the same number of responses to
 /// each prefix. Where prompts have different numbers of responses, a prompt runs once all the
@@ -63,10 +63,7 @@ impl Sharing {
     }
 
     fn owners(&self, model: &Qwen2_5_VL) -> Option<Tensor<1, Int>> {
-        let owners = self.owners.as_ref()?;
-        let numbers: Vec<i32> = owners.iter().map(|&prompt| prompt as i32).collect();
-        let data = TensorData::new(numbers, [owners.len()]);
-        Some(Tensor::from_data(data, (&model.device(), DType::I32)))
+        self.owners.as_ref().map(|owners| indices(owners, &model.device()))
     }
 }
 

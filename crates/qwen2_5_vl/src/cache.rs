@@ -29,7 +29,7 @@ impl Prefix {
     /// The prefix of the prompts that stay; each layer's old keys go as the new ones come.
     pub fn select(self, kept: &[Kept], device: &Device) -> Self {
         let numbers: Vec<usize> = kept.iter().map(|(prompt, _)| *prompt).collect();
-        let places = integers(&numbers, device);
+        let places = indices(&numbers, device);
         let layer = |layer: KeyValues| KeyValues {
             keys: layer.keys.select(0, places.clone()),
             values: layer.values.select(0, places.clone()),
@@ -93,7 +93,7 @@ impl KvCache {
                 })
             };
             let places: Vec<usize> = kept.iter().flat_map(of_prompt).collect();
-            let places = integers(&places, &layer.keys.device());
+            let places = indices(&places, &layer.keys.device());
             let select = |x: &Tensor<4>| {
                 let flat: Tensor<3> = x.clone().flatten(0, 1);
                 let flat = flat.select(0, places.clone());
@@ -160,7 +160,8 @@ impl KvCache {
     }
 }
 
-fn integers(numbers: &[usize], device: &Device) -> Tensor<1, Int> {
+/// Numbers of rows on a device, to select them by.
+pub fn indices(numbers: &[usize], device: &Device) -> Tensor<1, Int> {
     let numbers: Vec<i32> = numbers.iter().map(|&number| number as i32).collect();
     let length = numbers.len();
     Tensor::from_data(TensorData::new(numbers, [length]), (device, DType::I32))

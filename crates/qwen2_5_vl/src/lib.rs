@@ -30,7 +30,7 @@ pub mod weights;
 mod window;
 
 pub use attention::{KeyValues, Mask, attention};
-pub use cache::{Kept, KvCache, Prefix};
+pub use cache::{Kept, KvCache, Prefix, indices};
 pub use config::{Qwen2_5_VLConfig, RopeParameters, TextConfig, VisionConfig};
 pub use error::{ConfigError, PromptError, WeightsError};
 pub use linear::{Embedding, Linear, RmsNorm};

@@ -45,30 +45,23 @@ pub struct MemoryPlan {
 }
 
 impl MemoryPlan {
-    /// The plan of a run. Activations are counted by the arrays that Burn's graph keeps; half of
+    /// The plan of one of the ranks of a run. Activations are counted by the arrays that Burn's graph keeps; half of
     /// a prompt's tokens are taken to be a picture's, and half of the responses to be let in by
     /// the gate.
-    pub fn new(model: &Qwen2_5_VL, config: &TrainConfig) -> Self {
-        Self::sized(model, config, workers(&model.device()), model.num_quantized())
+    pub fn new(model: &Qwen2_5_VL, config: &TrainConfig, ranks: usize) -> Self {
+        Self::sized(model, config, ranks, workers(&model.device()), model.num_quantized())
     }
 
     /// The plan on a GPU, which runs one piece at a time, of a model that need not be there yet.
-    pub fn on_gpu(model: &Qwen2_5_VL, config: &TrainConfig) -> Self {
+    pub fn on_gpu(model: &Qwen2_5_VL, config: &TrainConfig, ranks: usize) -> Self {
         let quantized = config.model.quantize.map(|bits| quantizable(model, bits));
-        Self::sized(model, config, 1, quantized.unwrap_or_default())
-    }
-
-    /// The plan of one of several ranks that share the optimizer's state.
-    pub fn of_ranks(mut self, config: &TrainConfig, ranks: usize) -> Self {
-        if config.trainer.shard_optimizer {
-            self.optimizer = self.optimizer.div_ceil(ranks as u64);
-        }
-        self
+        Self::sized(model, config, ranks, 1, quantized.unwrap_or_default())
     }
 
     fn sized(
         model: &Qwen2_5_VL,
         config: &TrainConfig,
+        ranks: usize,
         workers: usize,
         (quantized, packed): (usize, usize),
     ) -> Self {
@@ -79,7 +72,8 @@ impl MemoryPlan {
             false => 0,
         };
         let trainable = (model.num_trainable() - frozen) as u64;
-        let update = Update::new(config, workers);
+        let update = Update::new(config, ranks, workers);
+        let owners = if config.trainer.shard_optimizer { ranks as u64 } else { 1 };
         let gradients = update.gradient_sets * trainable * NUMBER;
         let unpacked = update.unpacked(model.config(), config, quantized as u64);
         let activations = update.activations(model.config(), config, weights) + unpacked;
@@ -92,7 +86,7 @@ impl MemoryPlan {
             weights,
             reference: if has_reference { weights } else { 0 },
             gradients,
-            optimizer: 2 * trainable * NUMBER,
+            optimizer: (2 * trainable * NUMBER).div_ceil(owners),
             activations,
             logits,
             // Stored activations are released as gradients come.
@@ -147,7 +141,7 @@ struct Update {
 }
 
 impl Update {
-    fn new(config: &TrainConfig, workers: usize) -> Self {
+    fn new(config: &TrainConfig, ranks: usize, workers: usize) -> Self {
         let (algorithm, trainer) = (&config.algorithm, &config.trainer);
         let gated = if algorithm.cpl.gate == Gate::None { 1.0 } else { 0.5 };
         let (views, share) = match algorithm.name {
@@ -156,8 +150,9 @@ impl Update {
             Algorithm::Cppo => (2.0, gated),
             Algorithm::Papo | Algorithm::Vppo => (1.0, 1.0),
         };
-        let prompts = trainer.mini_batch_prompts as f64 * (1.0 + views);
-        let originals = (trainer.mini_batch_prompts * config.rollout.n) as f64;
+        let own = trainer.mini_batch_prompts.div_ceil(ranks);
+        let prompts = own as f64 * (1.0 + views);
+        let originals = (own * config.rollout.n) as f64;
         let responses = originals * (1.0 + views * share);
         let limit = trainer.micro_batch_responses as f64;
         let workers = workers as f64;

@@ -86,12 +86,7 @@ impl Run {
         ranks: &dyn Collective,
     ) -> Result<Self, RunError> {
         let folder = trainer.run_dir.clone();
-        let text = to_yaml(config);
-        agree(
-            ranks,
-            "configuration",
-            text.lines().filter(|line| !is_own(line)).collect::<String>(),
-        )?;
+        agree(ranks, "configuration", shared(config))?;
         let resume =
             from_leader(ranks, "the checkpoint to go on from", || prepare(config, trainer))?;
         let mut run = Self {
@@ -234,9 +229,11 @@ impl Run {
     }
 }
 
-/// Whether a line of the configuration may differ between ranks.
-fn is_own(line: &str) -> bool {
-    line.trim_start().starts_with("device:")
+/// The part of the configuration that is the same on all ranks: each has a device of its own.
+fn shared(config: &impl Serialize) -> Value {
+    let mut config = serde_json::to_value(config).expect("plain data");
+    config["trainer"]["device"].take();
+    config
 }
 
 /// Makes the folder, compares the configuration with that of a run that is there, writes it, and

@@ -62,7 +62,7 @@ pub fn run(
         Some(lora) => attach(model, lora, "").map_err(Failure::usage)?,
         None => model,
     };
-    let plan = MemoryPlan::new(&model, &config);
+    let plan = MemoryPlan::new(&model, &config, 1);
     let model = model.with_compute_dtype(config.model.dtype.into());
     let mut scale = LossScale::new(config.model.dtype);
     let mut model = model.to_device(&opened.device.clone().autodiff()).train();

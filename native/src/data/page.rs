@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use image::ImageFormat;
 use image::imageops::{FilterType, resize};
 use minijinja::{Environment, context};
 use serde_json::{Value, json};
+use trainer::atomic;
 
 use super::survey::{Row, Survey};
-use trainer::atomic;
 
 use crate::failure::{Failure, about};
 use crate::perceive::html::data_uri;
@@ -50,7 +51,7 @@ fn pictures(row: &Row) -> Result<Vec<Value>, Failure> {
         };
         let (w, h) = (side(width, height), side(height, width));
         let small = resize(&picture, w, h, FilterType::Triangle);
-        Ok(json!({"uri": data_uri(&small)?, "size": format!("{width}×{height}")}))
+        Ok(json!({"uri": data_uri(&small, ImageFormat::Png)?, "size": format!("{width}×{height}")}))
     });
     small.collect()
 }

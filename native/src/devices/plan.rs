@@ -1,7 +1,6 @@
 //! `cppo devices --plan`: the memory that training a model takes, and what makes it fit.
 
 use std::fmt::Write;
-use std::path::Path;
 
 use burn::tensor::Device;
 use hf_hub::RepoType;
@@ -12,8 +11,8 @@ use trainer::hub;
 use trainer::lora::attach;
 use trainer::plan::MemoryPlan;
 
-use crate::demo;
 use crate::failure::{Failure, about};
+use crate::pretrained::{files, is_on_hub};
 
 /// A way to train, by what it changes in the configuration.
 struct Way {
@@ -52,14 +51,11 @@ impl Plans {
             }
             config.validate().map_err(Failure::usage)?;
             config.trainer.shard_optimizer |= way.ranks > 1;
-            config.trainer.mini_batch_prompts =
-                config.trainer.mini_batch_prompts.div_ceil(way.ranks);
             let mut skeleton = Qwen2_5_VL::init(&model, &Device::flex());
             if let Some(lora) = &config.model.lora {
                 skeleton = attach(skeleton, lora, "").map_err(Failure::usage)?;
             }
-            let plan = MemoryPlan::on_gpu(&skeleton, &config).of_ranks(&config, way.ranks);
-            Ok((way.name, plan))
+            Ok((way.name, MemoryPlan::on_gpu(&skeleton, &config, way.ranks)))
         };
         WAYS.iter().map(plan).collect::<Result<_, Failure>>().map(Self)
     }
@@ -111,24 +107,16 @@ impl Plans {
 
 /// A model's sizes; of the hub's models nothing but the configuration is downloaded.
 fn config_of(name: &str) -> Result<Qwen2_5_VLConfig, Failure> {
-    let json = match name {
-        "" => {
-            let file = demo::MODEL.iter().find(|(name, _)| *name == "config.json");
-            file.map(|(_, bytes)| bytes.to_vec()).unwrap_or_default()
+    const CONFIG: &str = "config.json";
+    let json = match is_on_hub(name) {
+        true => {
+            let path = hub::repo(name, RepoType::Model, false).and_then(|repo| repo.get(CONFIG));
+            let path = path.map_err(about(format_args!("downloading {name}")))?;
+            std::fs::read(&path).map_err(about(path.display()))?.into()
         }
-        name => {
-            let folder = Path::new(name);
-            let path = match folder.is_dir() {
-                true => folder.join("config.json"),
-                false if hub::is_id(name) => hub::repo(name, RepoType::Model, false)
-                    .and_then(|repo| repo.get("config.json"))
-                    .map_err(about(format_args!("downloading {name}")))?,
-                false => {
-                    let message = format!("{name}: no such folder, and not a hub id OWNER/NAME");
-                    return Err(Failure::usage(message));
-                }
-            };
-            std::fs::read(&path).map_err(about(path.display()))?
+        false => {
+            let json = files(name, false)?.read(CONFIG)?;
+            json.ok_or_else(|| Failure::usage(format!("{name}: no {CONFIG} in this folder")))?
         }
     };
     Qwen2_5_VLConfig::from_json(&String::from_utf8_lossy(&json)).map_err(about(name))

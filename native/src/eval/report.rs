@@ -1,10 +1,7 @@
 //! `report.html`: the table, and what was answered wrong, with the pictures in the file itself.
 
-use std::io::Cursor;
 use std::path::Path;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use image::{DynamicImage, ImageFormat};
 use minijinja::value::Serde;
 use minijinja::{Environment, context};
@@ -15,6 +12,7 @@ use trainer::evaluate::{Responses, Results, write as write_file};
 use super::questions::Read;
 use super::table;
 use crate::failure::Failure;
+use crate::perceive::html::data_uri;
 
 const TEMPLATE: &str = include_str!("report.html");
 
@@ -65,7 +63,7 @@ fn failure(
     responses: &Responses,
 ) -> Result<Value, Failure> {
     let sample = read.questions.get(index)?.sample;
-    let pictures = sample.images.iter().map(data_uri).collect::<Result<Vec<_>, Failure>>()?;
+    let pictures = sample.images.iter().map(small).collect::<Result<Vec<_>, Failure>>()?;
     let item = &results.items[index];
     let answers = responses.of(index).map(|record| {
         json!({
@@ -86,13 +84,11 @@ fn failure(
     }))
 }
 
-fn data_uri(picture: &Picture) -> Result<String, Failure> {
+fn small(picture: &Picture) -> Result<String, Failure> {
     let picture = DynamicImage::ImageRgb8(picture.decode()?);
     let small = match picture.width().max(picture.height()) > MAX_SIDE {
         true => picture.thumbnail(MAX_SIDE, MAX_SIDE),
         false => picture,
     };
-    let mut file = Cursor::new(Vec::new());
-    small.write_to(&mut file, ImageFormat::Jpeg)?;
-    Ok(format!("data:image/jpeg;base64,{}", STANDARD.encode(file.into_inner())))
+    data_uri(&small.into_rgb8(), ImageFormat::Jpeg)
 }

@@ -9,10 +9,9 @@ use image::{ImageFormat, RgbImage};
 use minijinja::{Environment, context};
 use serde_json::{Value, json};
 use session::Pretrained;
-
-use super::Subject;
 use trainer::atomic;
 
+use super::Subject;
 use crate::failure::{Failure, about};
 
 const TEMPLATE: &str = include_str!("report.html");
@@ -34,9 +33,9 @@ fn render(subject: &Subject, loaded: &Pretrained) -> Result<String, Failure> {
     let mut pictures = Vec::new();
     for (index, original) in subject.pictures.iter().enumerate() {
         pictures.push(json!({
-            "original": data_uri(original)?,
-            "preserved": data_uri(&perceived.preserved[index])?,
-            "removed": data_uri(&perceived.removed[index])?,
+            "original": data_uri(original, ImageFormat::Png)?,
+            "preserved": data_uri(&perceived.preserved[index], ImageFormat::Png)?,
+            "removed": data_uri(&perceived.removed[index], ImageFormat::Png)?,
         }));
     }
     let mut environment = Environment::new();
@@ -73,9 +72,10 @@ fn tooltip(token: &Value) -> String {
     )
 }
 
-/// A picture as PNG for an address in a page.
-pub fn data_uri(picture: &RgbImage) -> Result<String, Failure> {
-    let mut png = Cursor::new(Vec::new());
-    picture.write_to(&mut png, ImageFormat::Png)?;
-    Ok(format!("data:image/png;base64,{}", STANDARD.encode(png.into_inner())))
+/// A picture as a file in an address of a page.
+pub fn data_uri(picture: &RgbImage, format: ImageFormat) -> Result<String, Failure> {
+    let mut file = Cursor::new(Vec::new());
+    picture.write_to(&mut file, format)?;
+    let file = STANDARD.encode(file.into_inner());
+    Ok(format!("data:{};base64,{file}", format.to_mime_type()))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use evaluation::benchmark::Benchmark;
 use evaluation::{letter, read_list};
 
-use crate::data::{Cell, Fault, Mapping, Picture, Wanted, pictures};
+use crate::data::{Cell, Fault, Mapping, Picture, Wanted, leads_into, pictures};
 
 /// Where a benchmark's parts are; the mapping's names go before its own.
 #[derive(Debug)]
@@ -160,11 +160,6 @@ impl Wanted for BenchmarkColumns {
         }
         Ok(())
     }
-}
-
-/// Whether a name is that of the file's column `root`, or leads into it.
-fn leads_into(name: &str, root: &str) -> bool {
-    name == root || name.split_once('.').is_some_and(|(first, _)| first == root)
 }
 
 /// The first of the columns with a text that is not blank.

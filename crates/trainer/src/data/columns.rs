@@ -58,6 +58,11 @@ struct Column {
     given: bool,
 }
 
+/// Whether a name is that of the file's column `root`, or leads into it.
+pub(crate) fn leads_into(name: &str, root: &str) -> bool {
+    name == root || name.split_once('.').is_some_and(|(first, _)| first == root)
+}
+
 impl Column {
     fn new(usual: &[&str], given: Option<&String>) -> Self {
         match given {
@@ -70,9 +75,7 @@ impl Column {
 
     /// Whether one of the names leads into the file's column `root`.
     fn is_in(&self, root: &str) -> bool {
-        self.names.iter().any(|name| {
-            name == root || name.split_once('.').is_some_and(|(first, _)| first == root)
-        })
+        self.names.iter().any(|name| leads_into(name, root))
     }
 
     /// The first name with a value in the row, and that value.

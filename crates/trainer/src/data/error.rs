@@ -28,6 +28,12 @@ impl DataError {
     }
 }
 
+/// What is wrong with JSON, without the line and column, which are those of a piece of a file.
+pub fn json_problem(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split(" at line ").next().unwrap_or_default().to_string()
+}
+
 /// A fault of one column of a row whose place the caller knows.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Fault {

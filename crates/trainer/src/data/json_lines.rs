@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::cell::Cell;
-use super::error::DataError;
+use super::error::{DataError, json_problem};
 use super::table::Wanted;
 
 /// No line is this long, in bytes; room for several large pictures in base64.
@@ -101,8 +101,7 @@ impl JsonLines {
         // Windows programs may begin a file with a byte order mark.
         let json = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         serde_json::from_slice(json).map_err(|error| {
-            let text = error.to_string();
-            let what = text.split(" at line ").next().unwrap_or_default();
+            let what = json_problem(&error);
             let column = error.column();
             let message = format!(
                 "not JSON at byte {column} of the line: {what}; mend or remove the line, and \

@@ -25,9 +25,10 @@ mod write;
 
 pub(crate) use cell::Cell;
 pub use columns::Mapping;
+pub(crate) use columns::leads_into;
 pub use dataset::{Dataset, Layout};
-pub use error::DataError;
 pub(crate) use error::Fault;
+pub use error::{DataError, json_problem};
 pub use example::{Example, ExampleError, indices};
 pub(crate) use files::files;
 pub(crate) use images::pictures;

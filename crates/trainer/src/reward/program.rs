@@ -8,6 +8,7 @@ use cppo::reward::{ProgramConfig, ProgramReward};
 use serde::{Deserialize, Serialize};
 
 use super::process::{NoLine, Process};
+use crate::data::json_problem;
 
 /// What a program is told of a response.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -195,10 +196,8 @@ fn exchange(
 }
 
 fn reply(line: &[u8], weight: f32) -> Result<(u64, ProgramReward), String> {
-    let Reply { id, score, metrics } = serde_json::from_slice(line).map_err(|error| {
-        let text = error.to_string();
-        text.split(" at line ").next().unwrap_or_default().to_string()
-    })?;
+    let Reply { id, score, metrics } =
+        serde_json::from_slice(line).map_err(|error| json_problem(&error))?;
     let score = score as f32;
     match (score * weight).is_finite() && score.is_finite() {
         true => Ok((id, ProgramReward { score, metrics })),
