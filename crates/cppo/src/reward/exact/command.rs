@@ -70,7 +70,7 @@ pub(super) fn meaning(name: &str) -> Meaning {
         "euro" => '€',
         "pounds" => '£',
         "yen" => '¥',
-        "%" | "&" | "#" | "_" => return one(name),
+        "$" | "%" | "&" | "#" | "_" => return one(name),
         _ => return words(name),
     };
     Meaning::Sign(sign)
@@ -91,8 +91,8 @@ fn words(name: &str) -> Meaning {
         | "operatorname" | "emph" | "bm" | "boldsymbol" | "bold" | "rm" | "unit" | "mathop" => {
             Meaning::Text
         }
-        "" | "!" | "$" | "(" | ")" | "[" | "]" | "big" | "Big" | "bigg" | "Bigg" | "bigl"
-        | "bigr" | "Bigl" | "Bigr" | "displaystyle" | "textstyle" | "limits" | "boxed" | "fbox"
+        "" | "!" | "(" | ")" | "[" | "]" | "big" | "Big" | "bigg" | "Bigg" | "bigl" | "bigr"
+        | "Bigl" | "Bigr" | "displaystyle" | "textstyle" | "limits" | "boxed" | "fbox"
         | "nolimits" | "hline" | "phantom" | "tiny" | "small" | "large" => Meaning::Nothing,
         "not" => Meaning::Not,
         "mathbb" => Meaning::Blackboard,

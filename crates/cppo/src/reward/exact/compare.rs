@@ -3,6 +3,7 @@
 use super::super::symbolic::{Expression, ratio};
 use super::interval::are_same;
 use super::number::Number;
+use super::text::same_words;
 use super::value::{Quantity, Value, product};
 
 /// At most so many elements without order are matched where their normal forms differ.
@@ -36,12 +37,13 @@ fn rank(value: &Value<'_>) -> u8 {
         Value::Tuple { .. } => 5,
         Value::Intervals(_) => 6,
         Value::Ratio(_) => 7,
-        Value::Equation(_) => 8,
-        Value::Relation { .. } => 9,
-        Value::Shape(_) => 10,
-        Value::Truth(_) => 11,
-        Value::Quantity(_) => 12,
-        Value::Text(_) => 13,
+        Value::Clock(_) => 8,
+        Value::Equation(_) => 9,
+        Value::Relation { .. } => 10,
+        Value::Shape(_) => 11,
+        Value::Truth(_) => 12,
+        Value::Quantity(_) => 13,
+        Value::Text(_) => 14,
     }
 }
 
@@ -110,6 +112,8 @@ fn ordered(left: &Value<'_>, right: &Value<'_>, unordered: bool) -> Option<&'sta
             brackets.then(|| in_order(items, others, unordered))?
         }
         (Value::Ratio(ratio), Value::Ratio(other)) => ratio.is_same(other).then_some("same ratio"),
+        (Value::Ratio(ratio), Value::Clock(clock)) => ratio.is_time(*clock).then_some("same time"),
+        (Value::Clock(clock), Value::Clock(other)) => clock.is_same(*other).then_some("same time"),
         (Value::Ratio(ratio), Value::Quantity(quantity)) => {
             quantity.unit.is_none().then_some(())?;
             ratio.quotient()?.same(&quantity.number).map(|_| "same ratio")
@@ -119,6 +123,7 @@ fn ordered(left: &Value<'_>, right: &Value<'_>, unordered: bool) -> Option<&'sta
             let number = Number::exact(product(shape)?);
             quantity.unit.is_none().then(|| number.same(&quantity.number))?
         }
+        (Value::Text(text), Value::Text(other)) => same_words(text, other).then_some("same words"),
         (Value::Shape(shape), Value::Text(text)) => (shape.word()? == *text).then_some("same word"),
         (Value::Quantity(quantity), Value::Quantity(other)) => {
             if let (Some(letter), Some(other)) = (left.letter(), right.letter()) {

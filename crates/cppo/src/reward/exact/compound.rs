@@ -22,12 +22,13 @@ pub(super) fn compound<'a>(tokens: &[Token<'a>]) -> Option<Quantity<'a>> {
             joined |= rest.len() < before;
         }
         let (number, behind) = number(rest)?;
-        let (name, behind) = behind.split_first()?;
+        let angle = parts.last().map(|(_, unit)| unit.is_angle());
+        let Some((name, behind)) = named(behind, angle) else { return None };
         let hours = parts.last().is_some_and(|(_, unit)| unit.is_time());
         let unit = match name.kind {
             // After hours, m are minutes.
-            Kind::Word("m") if hours => unit(&[Token { kind: Kind::Word("min"), ..*name }]),
-            Kind::Word(_) => unit(std::slice::from_ref(name)),
+            Kind::Word("m") if hours => unit(&[Token { kind: Kind::Word("min"), ..name }]),
+            Kind::Word(_) | Kind::Sign('°') => unit(std::slice::from_ref(&name)),
             _ => None,
         }??;
         if let Some((_, larger)) = parts.last() {
@@ -49,6 +50,26 @@ pub(super) fn compound<'a>(tokens: &[Token<'a>]) -> Option<Quantity<'a>> {
     let exact = parts.iter().all(|(number, _)| number.exact);
     let number = Number { value: Expression::sum(terms), exact, decimal: None };
     Some(Quantity { number, unit: Some(smallest.clone()), formula: None })
+}
+
+/// The name of a unit at the start, and what stands behind it; behind degrees, primes are minutes,
+/// two primes or none seconds.
+fn named<'t, 'a>(
+    tokens: &'t [Token<'a>],
+    angle: Option<bool>,
+) -> Option<(Token<'a>, &'t [Token<'a>])> {
+    let second = Token { kind: Kind::Word("arcsec"), spaced: false, upright: false };
+    match tokens {
+        [] if angle == Some(true) => Some((second, tokens)),
+        [one, two, rest @ ..] if angle == Some(true) && one.is('\'') && two.is('\'') => {
+            Some((second, rest))
+        }
+        [prime, rest @ ..] if angle == Some(true) && prime.is('\'') => {
+            Some((Token { kind: Kind::Word("arcmin"), ..second }, rest))
+        }
+        [name, rest @ ..] => Some((*name, rest)),
+        [] => None,
+    }
 }
 
 fn without<'t, 'a>(
@@ -93,6 +114,9 @@ mod tests {
             ("1 day, 1 hour, and 1 second", Some("90001 s")),
             ("5 ft 3 in", Some("8001/5000 m")),
             ("1.5 kg 500 g", Some("2 kg")),
+            ("30°30'", Some("61/2 °")),
+            ("10^\\circ 15' 36''", Some("513/50 °")),
+            ("30'", None),
             ("2 hours", None),
             ("30 minutes 2 hours", None),
             ("2 hours 30 hours", None),

@@ -7,6 +7,9 @@ use super::token::{Kind, Token};
 /// Brackets, arguments and exponents nested deeper are not read.
 const MAX_DEPTH: usize = 48;
 
+/// Numbers in another base than ten have no more tokens.
+const MAX_DIGITS: usize = 16;
+
 /// An expression, and whether it holds no decimal fraction.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Formula<'a> {
@@ -202,12 +205,23 @@ impl<'a> Parser<'a> {
         self.take('}').then_some(inner)
     }
 
+    /// A number as it stands.
+    pub fn decimal(&mut self, text: &str) -> Option<Expression<'a>> {
+        self.place += 1;
+        let (value, decimal) = literal(text)?;
+        self.exact &= decimal.is_none();
+        Some(value)
+    }
+
     /// A number, or a mixed number.
     fn number(&mut self, text: &'a str) -> Option<Expression<'a>> {
+        if let Some(value) = self.in_base() {
+            return Some(value);
+        }
         self.place += 1;
         let (value, decimal) = literal(text)?;
         if let Some(repetend) = self.repetend() {
-            return repeating(text, repetend);
+            return repeating(text, &repetend);
         }
         self.exact &= decimal.is_none();
         if decimal.is_none() && (self.is_plain_fraction() || self.is_spaced_fraction()) {
@@ -217,13 +231,56 @@ impl<'a> Parser<'a> {
         Some(value)
     }
 
-    /// The digits under a bar.
-    fn repetend(&mut self) -> Option<&'a str> {
-        let [bar, open, digits, close, ..] = self.tokens.get(self.place..)? else { return None };
-        let Kind::Number(repetend) = digits.kind else { return None };
-        let barred = bar.kind == Kind::Command("overline") || bar.kind == Kind::Command("bar");
-        (barred && open.is('{') && close.is('}')).then_some(())?;
+    /// A whole number with its base below: `1011_2`, `1A_{16}`.
+    fn in_base(&mut self) -> Option<Expression<'a>> {
+        let tokens = self.tokens.get(self.place..)?;
+        let below = tokens.iter().take(MAX_DIGITS).position(|token| token.is('_'))?;
+        let (digits, behind) = tokens.split_at(below);
+        let (base, length) = match &behind[1..] {
+            [open, base, close, ..] if open.is('{') && close.is('}') => (base, 4),
+            [base, ..] => (base, 2),
+            [] => return None,
+        };
+        let Kind::Number(base) = base.kind else { return None };
+        let base = base.parse().ok().filter(|base| (2..=36).contains(base))?;
+        let mut value = 0i64;
+        for (place, token) in digits.iter().enumerate() {
+            let (Kind::Number(text) | Kind::Word(text)) = token.kind else { return None };
+            (place == 0 || !token.spaced).then_some(())?;
+            for digit in text.chars() {
+                value =
+                    value.checked_mul(base)?.checked_add(digit.to_digit(base as u32)?.into())?;
+            }
+        }
+        self.place += below + length;
+        Some(Expression::integer(value))
+    }
+
+    /// The digits under a bar, or from one dot to another.
+    fn repetend(&mut self) -> Option<String> {
+        let marked = |tokens: &[Token<'a>], marks: &[&str]| match tokens {
+            [mark, open, digits, close, ..] if open.is('{') && close.is('}') => {
+                let marks = marks.iter().any(|name| mark.kind == Kind::Command(name));
+                (marks, digits.kind)
+            }
+            _ => (false, Kind::End),
+        };
+        let rest = self.tokens.get(self.place..)?;
+        if let (true, Kind::Number(digits)) = marked(rest, &["overline", "bar"]) {
+            self.place += 4;
+            return Some(digits.to_owned());
+        }
+        let (true, Kind::Number(first)) = marked(rest, &["dot"]) else { return None };
+        let mut repetend = first.to_owned();
+        let (between, last) = match rest.get(4).map(|token| token.kind) {
+            Some(Kind::Number(digits)) => (digits, 5),
+            _ => ("", 4),
+        };
         self.place += 4;
+        if let (true, Kind::Number(digits)) = marked(rest.get(last..)?, &["dot"]) {
+            repetend = repetend + between + digits;
+            self.place += last;
+        }
         Some(repetend)
     }
 
@@ -367,6 +424,8 @@ mod tests {
             ("\\sin 2x", "2\\sin x\\cos x"),
             ("\\tan^{-1}1", "\\frac{\\pi}{4}"),
             ("\\log_2 8", "3"),
+            ("\\log_3\\frac{1}{9}", "-2"),
+            ("\\sqrt3\\frac{1}{2}", "\\sqrt{3}/2"),
             ("\\log 100", "2"),
             ("\\ln e^2", "2"),
             ("e^{i\\pi}", "-1"),
@@ -380,6 +439,12 @@ mod tests {
             ("25%", "1/4"),
             ("sinx", "\\sin{x}"),
             ("0.1\\overline{6}", "1/6"),
+            ("0.\\dot{3}", "1/3"),
+            ("0.\\dot{1}4285\\dot{7}", "1/7"),
+            ("1.\\dot{1}\\dot{2}x", "37x/33"),
+            ("1011_2", "11"),
+            ("1A_{16}+1", "27"),
+            ("2x_1", "x_1*2"),
             ("sin(30 degrees)", "0.5"),
         ];
         for (left, right) in pairs {

@@ -132,7 +132,15 @@ impl<'a> Parser<'a> {
             self.replace(Kind::Number(rest));
             return Some(literal(digit)?.0);
         }
-        self.deeper(Self::primary)
+        self.unmixed()
+    }
+
+    /// A number alone, which takes no fraction behind it, or anything else that is one factor.
+    fn unmixed(&mut self) -> Option<Expression<'a>> {
+        match self.kind() {
+            Some(Kind::Number(text)) => self.decimal(text),
+            _ => self.deeper(Self::primary),
+        }
     }
 
     fn named(&mut self, name: Name) -> Option<Expression<'a>> {
@@ -185,7 +193,7 @@ impl<'a> Parser<'a> {
             true => self.between(']')?,
             false => Expression::integer(2),
         };
-        let argument = self.deeper(Self::primary)?;
+        let argument = self.unmixed()?;
         Some(power(argument, degree.recip()))
     }
 }

@@ -36,7 +36,7 @@ const MAX_BYTES: usize = 1024;
 ///   or irrational, 1e-9 of their size may part them. A decimal of three or more significant
 ///   digits also equals a value that is no decimal and rounds to it: `0.333` is `1/3`, `3.14` is
 ///   `\pi`, but `0.33` is not `1/3` and `3.14` not `3.142`.
-///   Ordinals are their numbers: `third` and `3rd` are `3`.
+///   Ordinals are their numbers: `third` and `3rd` are `3`; `1011_2` is `11`.
 /// - **Expressions** have equal values modulo two primes, or, with roots, logarithms and functions
 ///   of variables, at 16 real points of either sign. `i` and `e` are constants, `log` has base 10.
 /// - **Equations** are equal if one is a multiple of the other; `x = 3` is `3`, but not `y = 3`.
@@ -47,9 +47,10 @@ const MAX_BYTES: usize = 1024;
 ///   is not `[1, 2]`. Rows and columns are tuples.
 /// - **Units** may be missing in one answer; else both must measure the same, and are converted:
 ///   `5 cm` is `5` and `0.05 m`, but not `5 m` or `5 cm^2`. `25%` is `25` and `0.25`; `60°` is `60`
-///   and `\pi/3`. A noun that is counted is a unit as well. `2 hours 30 minutes` is `150 minutes`.
+///   and `\pi/3`. A noun that is counted is a unit as well. `2 hours 30 minutes` is `150 minutes`,
+///   `30°30'` is `30.5°`.
 /// - **Ratios** are reduced; one of two parts is its quotient. Two times of day, `4:20` and `2:10`,
-///   are not.
+///   are not; `3:30 PM` is `15:30`, and one of two times may lack its half of the day.
 /// - **Options** are equal by letter, of either case, and by text where both have one. A text
 ///   also equals an option's text.
 /// - **Figures**: `AB` is `BA`, `∠ABC` is `∠CBA`, triangles have any order, polygons go around.

@@ -5,7 +5,7 @@ use super::compound::compound;
 use super::interval::Interval;
 use super::names::name;
 use super::number::Number;
-use super::proportion::Ratio;
+use super::proportion::{Clock, Ratio};
 use super::relation::{combined, relation, set, set_operation};
 use super::shape::Shape;
 use super::split::{enclosed, split};
@@ -32,6 +32,7 @@ pub(super) fn value<'a>(tokens: &[Token<'a>], depth: usize) -> Value<'a> {
         .or_else(|| set_operation(tokens, depth))
         .or_else(|| relation(tokens, depth))
         .or_else(|| Ratio::read(tokens))
+        .or_else(|| Clock::words(tokens).map(Value::Clock))
         .or_else(|| bracketed(tokens, depth))
         .or_else(|| matrix(tokens, depth))
         .or_else(|| Shape::read(tokens).map(Value::Shape))
@@ -54,6 +55,7 @@ fn trimmed<'t, 'a>(mut tokens: &'t [Token<'a>]) -> &'t [Token<'a>] {
                 &tokens[..rest.len() + 1]
             }
             [first, rest @ ..] if first.is(':') || first.is('↵') => rest,
+            [about, rest @ ..] if is_about(about) && rest.first().is_some_and(is_amount) => rest,
             _ => match enclosed(tokens) {
                 Some(('{', inner, '}'))
                     if split(inner, |token| token.is(',')).len() == 1
@@ -64,6 +66,20 @@ fn trimmed<'t, 'a>(mut tokens: &'t [Token<'a>]) -> &'t [Token<'a>] {
                 _ => return tokens,
             },
         };
+    }
+}
+
+/// Words that say a number is not exact.
+fn is_about(token: &Token<'_>) -> bool {
+    let words = ["about", "approximately", "approx", "around", "roughly", "nearly", "almost"];
+    matches!(token.kind, Kind::Word(word) if words.iter().any(|about| word.eq_ignore_ascii_case(about)))
+}
+
+fn is_amount(token: &Token<'_>) -> bool {
+    match token.kind {
+        Kind::Number(_) | Kind::Command(_) => true,
+        Kind::Sign(sign) => "$€£¥-".contains(sign),
+        _ => false,
     }
 }
 
@@ -139,12 +155,10 @@ fn elements<'a>(
 
 fn bracketed<'a>(tokens: &[Token<'a>], depth: usize) -> Option<Value<'a>> {
     // A point with its name.
-    if let [Token { kind: Kind::Word(name), .. }, point @ ..] = tokens
-        && name.len() == 1
+    if let Some((name, point)) = named_point(tokens)
         && let Some(right @ Value::Tuple { .. }) = bracketed(point, depth + 1)
     {
-        let (name, right) = ((*name).to_owned(), Box::new(right));
-        return Some(Value::Assignment { name, left: None, right });
+        return Some(Value::Assignment { name, left: None, right: Box::new(right) });
     }
     let (open, inner, close) = enclosed(tokens)?;
     let several = split(inner, |token| token.is(',') || token.is(';')).len() > 1;
@@ -163,6 +177,17 @@ fn bracketed<'a>(tokens: &[Token<'a>], depth: usize) -> Option<Value<'a>> {
         }
         _ => None,
     }
+}
+
+/// A letter with primes or an index, and the bracket behind it.
+fn named_point<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<(String, &'t [Token<'a>])> {
+    let (name, point) = tokens.split_at(tokens.iter().position(|token| token.is('('))?);
+    let [first, marks @ ..] = name else { return None };
+    let letter = matches!(first.kind, Kind::Word(word) if word.len() == 1);
+    let mark = |token: &Token<'a>| {
+        matches!(token.kind, Kind::Sign('\'' | '_' | '{' | '}') | Kind::Number(_))
+    };
+    (letter && marks.iter().all(mark)).then(|| (text::normal(name), point))
 }
 
 fn matrix<'a>(tokens: &[Token<'a>], depth: usize) -> Option<Value<'a>> {
@@ -226,18 +251,26 @@ fn quantity<'a>(tokens: &[Token<'a>]) -> Option<Value<'a>> {
     if tokens.iter().any(|token| token.is('±') || token.is('∓')) {
         return None;
     }
+    let tokens = match tokens {
+        [Token { kind: Kind::Word("US" | "CA" | "AU" | "HK"), .. }, rest @ ..]
+            if rest.first().is_some_and(|sign| sign.is('$')) =>
+        {
+            rest
+        }
+        _ => tokens,
+    };
     if let [first, rest @ ..] = tokens
-        && matches!(first.kind, Kind::Sign('€' | '£' | '¥'))
+        && matches!(first.kind, Kind::Sign('$' | '€' | '£' | '¥'))
     {
-        let number = Number::read(rest, true)?;
-        let unit = unit(std::slice::from_ref(first))?;
-        return Some(Value::Quantity(Box::new(Quantity { number, unit, formula: None })));
+        let Value::Quantity(amount) = quantity(rest)? else { return None };
+        let unit = amount.unit.is_none().then(|| unit(std::slice::from_ref(first)))??;
+        return Some(Value::Quantity(Box::new(Quantity { unit, ..*amount })));
     }
     let start = tokens.len().saturating_sub(unit::MAX_TOKENS).max(1);
     for place in start..tokens.len() {
         let (before, behind) = tokens.split_at(place);
         let begins = matches!(behind[0].kind, Kind::Word(_) | Kind::Command(_))
-            || "°%€£¥".chars().any(|sign| behind[0].is(sign));
+            || "°%$€£¥".chars().any(|sign| behind[0].is(sign));
         if !begins {
             continue;
         }
@@ -255,11 +288,10 @@ fn measured<'a>(
 ) -> Option<Quantity<'a>> {
     if let [only] = behind
         && let Kind::Word(word) = only.kind
-        && let Some(power) = text::scale(word)
+        && let Some(scale) = text::scale(word)
     {
-        let number = Number::read(before, true)?;
-        let scale = Expression::power(Expression::integer(10), Expression::integer(power));
-        return Some(Quantity { number: number.scaled(&scale), unit: None, formula: None });
+        let number = Number::read(before, true)?.scaled(&Expression::integer(scale));
+        return Some(Quantity { number, unit: None, formula: None });
     }
     let applied = |token: &Token<'_>| match token.kind {
         Kind::Word(word) | Kind::Command(word) => name(word).is_some_and(|name| !name.is_value()),

@@ -62,6 +62,13 @@ fn equation<'a>(sides: &[&[Token<'a>]], signs: &[char], depth: usize) -> Option<
     if let ([_, _], Some((name, left))) = (sides, name(last)) {
         return Some(Value::Assignment { name, left, right: Box::new(side(first)) });
     }
+    // A point or vector by the names of its parts.
+    if let (Value::Tuple { items: names, .. }, right @ Value::Tuple { .. }) =
+        (side(first), side(last))
+    {
+        let named = |item: &Value<'_>| item.as_number().is_some_and(|name| is_name(&name.value));
+        return names.iter().all(named).then_some(right);
+    }
     let (left, right) = (Number::read(first, true)?, Number::read(last, true)?);
     if left.value.is_constant() && right.value.is_constant() {
         // A computation has its result last, or before "≈".

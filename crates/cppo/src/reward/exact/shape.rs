@@ -33,6 +33,14 @@ impl Shape {
             }
             _ => tokens,
         };
+        let rest = match rest {
+            [line, segment, ..]
+                if line.kind == Kind::Word("line") && segment.kind == Kind::Word("segment") =>
+            {
+                &rest[1..]
+            }
+            _ => rest,
+        };
         let [first, rest @ ..] = rest else { return None };
         let figure = match first.kind {
             Kind::Sign(sign) => match sign {
@@ -47,6 +55,7 @@ impl Shape {
                 "overrightarrow" | "vec" => Figure::Ray,
                 "widehat" | "overarc" | "overparen" | "wideparen" => Figure::Arc,
                 "square" | "parallelogram" => Figure::Polygon,
+                "overset" | "stackrel" if is_arc(rest) => Figure::Arc,
                 _ => return None,
             },
             Kind::Word(word) => match word.to_ascii_lowercase().as_str() {
@@ -63,6 +72,8 @@ impl Shape {
             },
             _ => return None,
         };
+        // The sign above the letters stands before them.
+        let rest = if is_arc(rest) { &rest[3..] } else { rest };
         let points = match figure {
             Figure::Any => points(tokens)?,
             _ => points(rest)?,
@@ -110,6 +121,13 @@ impl Shape {
         };
         name.to_owned() + &canonical(self.figure, &self.points).concat()
     }
+}
+
+/// Whether the tokens begin with an arc in braces, as in `\overset{\frown}{AB}`.
+fn is_arc(tokens: &[Token<'_>]) -> bool {
+    let [open, arc, close, ..] = tokens else { return false };
+    let frown = [Kind::Command("frown"), Kind::Command("smallfrown"), Kind::Sign('⌢')];
+    open.is('{') && frown.contains(&arc.kind) && close.is('}')
 }
 
 /// At most so many points have a name.
@@ -167,8 +185,10 @@ mod tests {
             ("AB", "BA", true),
             ("\\overline{AB}", "BA", true),
             ("segment AB", "\\overline{BA}", true),
+            ("line segment AB", "\\overline{AB}", true),
             ("\\overrightarrow{AB}", "\\overrightarrow{BA}", false),
             ("\\overline{AB}", "\\overleftrightarrow{AB}", false),
+            ("\\overset{\\frown}{AB}", "\\widehat{BA}", true),
             ("\\angle ABC", "\\angle CBA", true),
             ("\\angle ABC", "\\angle BAC", false),
             ("m\\angle ABC", "angle CBA", true),

@@ -87,11 +87,21 @@ fn ordinal(tokens: &[Token<'_>]) -> Option<i64> {
         [article, rest @ ..] if matches!(article.kind, Kind::Word("the" | "The")) => rest,
         _ => tokens,
     };
+    let ended = |number: &str, ending: &Token<'_>| {
+        let Kind::Word(ending) = ending.kind else { return None };
+        let number = number.parse::<i64>().ok()?;
+        (ending.eq_ignore_ascii_case(ending_of(number))).then_some(number)
+    };
     match tokens {
         [Token { kind: Kind::Number(number), .. }, ending] if !ending.spaced || ending.upright => {
-            let Kind::Word(ending) = ending.kind else { return None };
-            let number = number.parse::<i64>().ok()?;
-            (ending.eq_ignore_ascii_case(ending_of(number))).then_some(number)
+            ended(number, ending)
+        }
+        [Token { kind: Kind::Number(number), .. }, caret, raised @ ..] if caret.is('^') => {
+            match raised {
+                [ending] => ended(number, ending),
+                [open, ending, close] if open.is('{') && close.is('}') => ended(number, ending),
+                _ => None,
+            }
         }
         [Token { kind: Kind::Word(word), .. }] => ordinal_word(&word.to_lowercase()),
         // Without the hyphen it may be twenty seconds.
@@ -139,14 +149,15 @@ fn ordinal_word(word: &str) -> Option<i64> {
     })
 }
 
-/// The power of ten that a word behind a number stands for.
+/// What a word behind a number multiplies it by.
 pub(super) fn scale(word: &str) -> Option<i64> {
     match word {
-        "hundred" => Some(2),
-        "thousand" => Some(3),
-        "million" => Some(6),
-        "billion" => Some(9),
-        "trillion" => Some(12),
+        "dozen" => Some(12),
+        "hundred" => Some(100),
+        "thousand" => Some(1000),
+        "million" => Some(1_000_000),
+        "billion" => Some(1_000_000_000),
+        "trillion" => Some(1_000_000_000_000),
         _ => None,
     }
 }
@@ -169,7 +180,36 @@ pub(super) fn normal(tokens: &[Token<'_>]) -> String {
     if articles < parts.len() {
         parts.drain(..articles);
     }
-    parts.join(" ")
+    quadrant(&parts).unwrap_or_else(|| parts.join(" "))
+}
+
+/// `quadrant 4` of `Quadrant IV`, `the fourth quadrant` and the like.
+fn quadrant(parts: &[String]) -> Option<String> {
+    let number = |part: &str| match part {
+        "i" | "1" | "1st" => Some(1),
+        "ii" | "2" | "2nd" => Some(2),
+        "iii" | "3" | "3rd" => Some(3),
+        "iv" | "4" | "4th" => Some(4),
+        word => ordinal_word(word).filter(|number| *number <= 4),
+    };
+    match parts {
+        [name, place] | [place, name] if name == "quadrant" => {
+            number(place).map(|number| format!("quadrant {number}"))
+        }
+        [number, ending, name] if name == "quadrant" => {
+            let number = number.parse().ok().filter(|number| ending_of(*number) == ending)?;
+            (1..=4).contains(&number).then(|| format!("quadrant {number}"))
+        }
+        _ => None,
+    }
+}
+
+/// Whether two texts of words differ in hyphens or the spaces in their place alone.
+pub(super) fn same_words(text: &str, other: &str) -> bool {
+    let words = |text: &str| text.chars().all(|char| char.is_alphabetic() || " -'".contains(char));
+    let joined = |text: &str| text.replace([' ', '-'], "");
+    let hyphens = text.contains('-') || other.contains('-');
+    hyphens && words(text) && words(other) && joined(text) == joined(other)
 }
 
 /// The letter of an option and the text behind it: `B. 12`, `(B) 12`, `option B`, `B)`.
@@ -240,7 +280,10 @@ mod tests {
             ("twentieth", Some(20)),
             ("thirty-first", Some(31)),
             ("hundredth", Some(100)),
+            ("3^{rd}", Some(3)),
+            ("10^\\text{th}", Some(10)),
             ("2th", None),
+            ("2^{th}", None),
             ("3 rd", None),
             ("fiveth", None),
             ("twentyth", None),

@@ -162,7 +162,9 @@ impl<'a> Lexer<'a> {
         if (1..=3).contains(&end) {
             end = self.thousands(end);
         }
-        let bar = |from: usize| self.rest[from..].starts_with("\\overline");
+        let bar = |from: usize| {
+            ["\\overline", "\\bar", "\\dot"].iter().any(|bar| self.rest[from..].starts_with(bar))
+        };
         if bytes.get(end) == Some(&b'.') && (digits(end + 1) > 0 || bar(end + 1)) {
             end += 1 + digits(end + 1);
         }

@@ -54,6 +54,11 @@ impl Unit {
         matches!(self, Self::Measure { dimension, .. } if *dimension == base(2))
     }
 
+    /// Whether it measures angles.
+    pub fn is_angle(&self) -> bool {
+        matches!(self, Self::Measure { dimension, .. } if *dimension == base(6))
+    }
+
     /// The unit's factor and the name of its base units.
     pub fn normal<'a>(&self) -> (Expression<'a>, String) {
         const BASES: [&str; 15] =
@@ -143,6 +148,7 @@ fn measured(tokens: &[Token<'_>]) -> Option<Unit> {
                 _ => "degree",
             },
             Kind::Sign('%') => "percent",
+            Kind::Sign('$') => "dollar",
             Kind::Sign('€') => "euro",
             Kind::Sign('£') => "gbp",
             Kind::Sign('¥') => "yen",
@@ -293,6 +299,8 @@ const TABLE: &[Row] = &[
     ("K kelvin kelvins", &[(4, 1)], 1, 1),
     ("mol mole moles", &[(5, 1)], 1, 1),
     ("degree degrees deg", &[(6, 1)], 1, 1),
+    ("arcmin arcminute arcminutes", &[(6, 1)], 1, 60),
+    ("arcsec arcsecond arcseconds", &[(6, 1)], 1, 3600),
     ("rad radian radians", &[(6, 1)], 180, 1),
     ("celsius", &[(7, 1)], 1, 1),
     ("fahrenheit", &[(8, 1)], 1, 1),

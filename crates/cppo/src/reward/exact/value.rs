@@ -4,7 +4,7 @@ use super::super::symbolic::Expression;
 use super::interval::{self, Interval};
 use super::linear;
 use super::number::Number;
-use super::proportion::Ratio;
+use super::proportion::{Clock, Ratio};
 use super::relation::combined;
 use super::shape::Shape;
 use super::unit::Unit;
@@ -48,6 +48,7 @@ pub(super) enum Value<'a> {
     },
     Intervals(Vec<Interval<'a>>),
     Ratio(Ratio<'a>),
+    Clock(Clock),
     /// An expression that is 0.
     Equation(Expression<'a>),
     /// Two figures in a relation that has no direction.
@@ -197,6 +198,7 @@ impl<'a> Value<'a> {
             }
             Self::Intervals(intervals) => interval::normal(intervals),
             Self::Ratio(ratio) => ratio.normal(),
+            Self::Clock(clock) => clock.normal(),
             Self::Equation(difference) => format!("{} = 0", difference.normal()),
             Self::Relation { sign, sides } => sorted(sides).join(&format!(" {sign} ")),
             Self::Shape(shape) => shape.normal(),
