@@ -9,7 +9,7 @@ use crate::commands::cppo;
 use crate::reference::folder as reference;
 
 /// One small step of the embedded demo on the given data.
-fn train(folder: &Path, data: &str, changes: &[&str]) -> Output {
+pub fn train(folder: &Path, data: &str, changes: &[&str]) -> Output {
     let run_dir = format!("trainer.run_dir={}", folder.join("run").display());
     let data = format!("data.train={data}");
     let small = [
@@ -37,7 +37,7 @@ fn fails(output: &Output, expected: &str) {
 }
 
 /// The metrics of a run that ended well, and how often its gradient was skipped.
-fn metrics(folder: &Path, output: &Output) -> Vec<Value> {
+pub fn metrics(folder: &Path, output: &Output) -> Vec<Value> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = std::fs::read_to_string(folder.join("run/metrics.jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -54,7 +54,7 @@ fn with(key: &str, value: Value) -> Value {
 }
 
 /// A folder with a picture, half of one, and the rows as `data.jsonl`.
-fn folder(rows: &[Value]) -> (tempfile::TempDir, String) {
+pub fn folder(rows: &[Value]) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let png = std::fs::read(reference().join("image1.png")).unwrap();
     std::fs::write(folder.path().join("whole.png"), &png).unwrap();
@@ -87,7 +87,9 @@ fn rows_that_cannot_be_used_end_the_run_or_are_counted() {
         };
         let keys = [format!("data.{key}=error"), format!("data.{key}=skip")];
         let other = format!("data.{other}=error");
-        fails(&train(folder.path(), &data, &[limit, &keys[0]]), expected);
+        let output = train(folder.path(), &data, &[limit, &keys[0]]);
+        fails(&output, expected);
+        fails(&output, "data.jsonl, line 2: ");
         // One good row of two is found again and again, whatever the order of an epoch.
         let validation = format!("data.val={data}");
         let validated = [&validation, "trainer.eval_every=1"];

@@ -18,7 +18,7 @@ fn eval_with(usual: &[[&str; 2]], more: &[&str]) -> Output {
 }
 
 /// A short greedy evaluation of the demo model.
-fn eval(more: &[&str]) -> Output {
+pub fn eval(more: &[&str]) -> Output {
     eval_with(&[["--n", "1"], ["--max-new-tokens", "3"]], more)
 }
 
@@ -28,23 +28,23 @@ fn sampled(out: &Path, more: &[&str]) -> Output {
     eval_with(&usual, more)
 }
 
-fn found(output: &Output) -> Value {
+pub fn found(output: &Output) -> Value {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn fails(output: &Output, code: i32, expected: &str) {
+pub fn fails(output: &Output, code: i32, expected: &str) {
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{message}");
     assert!(message.contains(expected), "{expected:?} not in {message:?}");
     assert!(!message.contains("panicked"), "{message}");
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn read(path: &Path) -> String {
+pub fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
@@ -235,43 +235,6 @@ fn two_models_are_compared_on_the_same_questions() {
         fails(&compare(&a, &other, &[]), 1, expected);
     }
     fails(&compare(&a, folder.path(), &[]), 1, "there is none; finish the evaluation");
-}
-
-#[test]
-fn responses_are_exported_for_a_judge_elsewhere() {
-    let folder = tempfile::tempdir().unwrap();
-    let files = all(folder.path()).into_iter().find(|files| files.benchmark == "wemath").unwrap();
-    let export = folder.path().join("predictions.tsv");
-    let arguments = ["--benchmark", "wemath", "--data", text(&files.paths[0])];
-    let to = ["--export-vlmevalkit", text(&export), "--limit", "3"];
-    found(&eval(&[&arguments[..], &to].concat()));
-    let exported = read(&export);
-    let header = exported.lines().next().unwrap();
-    assert!(header.starts_with("index\tID") && header.ends_with("\tprediction"), "{header}");
-    assert!(!header.contains("image"), "{header}");
-    // The export is a data set again, without its pictures.
-    let again = eval(&["--data", text(&export), "--mapping", "answer_key=answer"]);
-    assert_eq!(found(&again)["report"]["questions"], 3);
-    found(&eval(&[&arguments[..], &to, &["--n", "2"]].concat()));
-    assert!(folder.path().join("predictions_1.tsv").is_file());
-
-    // The hub's files lack what VLMEvalKit's have; a second export replaces the responses.
-    let hub = folder.path().join("hub");
-    std::fs::create_dir(&hub).unwrap();
-    let files = all(&hub).into_iter().next().unwrap();
-    let (first, second) = (folder.path().join("first.tsv"), folder.path().join("second.tsv"));
-    let arguments = ["--benchmark", "mathvista", "--data", text(&files.paths[0]), "--limit", "1"];
-    found(&eval(&[&arguments[..], &["--export-vlmevalkit", text(&first)]].concat()));
-    let again = ["--data", text(&first), "--export-vlmevalkit", text(&second)];
-    found(&eval(&again));
-    for path in [first, second] {
-        let exported = read(&path);
-        let names: Vec<&str> = exported.lines().next().unwrap().split('\t').collect();
-        for name in ["choices", "answer_option", "prediction"] {
-            assert_eq!(names.iter().filter(|other| **other == name).count(), 1, "{names:?}");
-        }
-        assert!(exported.contains(r#""[""blue"",""red""]""#), "{exported}");
-    }
 }
 
 #[test]

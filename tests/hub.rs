@@ -230,3 +230,63 @@ fn a_split_of_a_data_set_is_downloaded_once_and_read_as_from_disk() {
     assert_eq!(inspect("some/data").unwrap()["samples"], local("verl.parquet"));
     assert_eq!(asked.lock().unwrap().len(), 0);
 }
+
+#[test]
+fn what_was_downloaded_is_there_without_a_network() {
+    let (endpoint, asked) = serve(false);
+    let (cache, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let run = |arguments: &[&str], endpoint: &str, offline: &str| {
+        let output = cppo(arguments)
+            .current_dir(work.path())
+            .env("HF_ENDPOINT", endpoint)
+            .env("HF_HOME", cache.path())
+            .env("HF_HUB_OFFLINE", offline)
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_string();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let inspect = ["data", "inspect", "some/data@train", "--json"];
+    let infer = ["infer", "-m", "some/model", "--device", "cpu", "--max-new-tokens", "3", "hi"];
+    let nowhere = "http://127.0.0.1:9";
+
+    // Nothing is known yet.
+    for arguments in [&inspect[..], &infer] {
+        let (code, _, message) = run(arguments, &endpoint, "1");
+        assert_eq!(code, Some(1), "{message}");
+        assert!(message.contains("is not in the cache"), "{message}");
+        assert!(message.contains("HF_HUB_OFFLINE forbids to ask the hub"), "{message}");
+        let (code, _, message) = run(arguments, nowhere, "");
+        assert_eq!(code, Some(1), "{message}");
+        assert!(message.contains("check the name, the network and HF_TOKEN"), "{message}");
+    }
+    assert_eq!(asked.lock().unwrap().len(), 0);
+
+    for arguments in [&inspect[..], &infer] {
+        let online = run(arguments, &endpoint, "0");
+        assert_eq!(online.0, Some(0), "{}", online.2);
+        asked.lock().unwrap().clear();
+        let offline = run(arguments, &endpoint, "1");
+        assert_eq!(offline, (Some(0), online.1.clone(), online.2.clone()));
+        assert_eq!(asked.lock().unwrap().len(), 0);
+        let (code, found, message) = run(arguments, nowhere, "");
+        assert_eq!((code, found), (Some(0), online.1), "{message}");
+        assert!(message.contains("going on with what is in the cache"), "{message}");
+    }
+    // The other split is known, but was not asked for.
+    let (code, _, message) = run(&["data", "inspect", "some/data@test"], &endpoint, "1");
+    assert_eq!(code, Some(1), "{message}");
+    let missing = "data/test-00000-of-00001.parquet of some/data is not in the cache";
+    assert!(message.contains(missing), "{message}");
+
+    // Another program keeps no list; a data set of which a file is missing is refused.
+    let folder = cache.path().join("hub/datasets--some--data");
+    std::fs::remove_dir_all(folder.join("listings")).unwrap();
+    assert_eq!(run(&inspect, &endpoint, "1").0, Some(0));
+    let snapshot = folder.join("snapshots/4567efab/data");
+    let part = snapshot.join("train-00000-of-00002.parquet");
+    std::fs::rename(snapshot.join("train-00000-of-00001.parquet"), part).unwrap();
+    let (code, _, message) = run(&inspect, &endpoint, "1");
+    assert_eq!(code, Some(1), "{message}");
+    assert!(message.contains("incomplete in the cache"), "{message}");
+}

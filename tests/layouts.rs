@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use trainer::data::Sample;
 
+use crate::bad_data::{folder, metrics, train};
 use crate::data::{fails, generate, inspect, samples, succeeds, text};
 use crate::reference::folder as reference;
 
@@ -113,4 +114,47 @@ fn a_row_that_says_too_little_or_too_much_is_named_with_its_column() {
     );
     std::fs::write(&broken, &bytes[..bytes.len() - 1]).unwrap();
     fails(&["data", "inspect", text(&broken)], 1, "not a whole parquet file");
+}
+
+#[cfg(unix)]
+#[test]
+fn rows_with_no_one_and_several_pictures_train_and_are_validated() {
+    let row = |pictures: usize| {
+        json!({
+            "prompt": format!("{}How many red shapes?", "<image>".repeat(pictures)),
+            "images": vec!["whole.png"; pictures],
+            "answer": "2",
+        })
+    };
+    let (folder, data) = folder(&[0, 1, 3].map(row));
+    // Responses of one prompt differ in their scores, so that there is something to learn.
+    let judge = r#"while IFS= read -r line; do id=${line#*:}; id=${id%%,*};
+        echo "{\"id\": $id, \"score\": 0.$((${#line} % 10))}"; done"#;
+    let command = json!(["sh", "-c", judge]);
+    let program = format!("algorithm.reward.programs=[{{name: length, command: {command}}}]");
+    let validation = format!("data.val={data}");
+    let changes = [
+        &program,
+        &validation,
+        "trainer.eval_every=1",
+        "trainer.total_steps=2",
+        "trainer.batch_prompts=3",
+        "trainer.mini_batch_prompts=3",
+        "rollout.n=4",
+        "rollout.max_response_tokens=16",
+        "data.max_prompt_tokens=512",
+        "data.unreadable=error",
+        "data.overlong=error",
+    ];
+    let found = metrics(folder.path(), &train(folder.path(), &data, &changes));
+    assert_eq!(found.len(), 3);
+    for line in &found[1..] {
+        assert!(line["actor/grad_norm"].as_f64().unwrap() > 0.0, "{line}");
+        assert!(line["actor/cpl_loss"].as_f64().unwrap() > 0.0, "{line}");
+        for none in ["data/skipped", "val/skipped", "actor/skipped_updates"] {
+            assert_eq!(line[none], 0.0, "{none}: {line}");
+        }
+    }
+    let rollouts = std::fs::read_to_string(folder.path().join("run/rollouts/step_1.jsonl"));
+    assert_eq!(rollouts.unwrap().lines().count(), 12);
 }

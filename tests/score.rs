@@ -165,3 +165,26 @@ fn a_program_adds_its_score_and_where_it_fails_is_named() {
         assert!(message.contains(expected), "{message}");
     }
 }
+
+/// Prints how many plain answers a second each grader judges.
+#[test]
+#[ignore = "measures the speed of the machine"]
+fn plain_answers_are_scored_by_the_ten_thousand() {
+    const LINES: usize = 400_000;
+    let truths = ["42", "3/4", "0.25", "B", "12 cm", "-7", "60°", "1,250", "yes", "2.5"];
+    let given = ["42", "0.75", "1/4", "(B)", "12", "7", "60^\\circ", "1250", "no", "\\frac{5}{2}"];
+    let line = |index: usize| {
+        let response = format!("<think>so</think> \\boxed{{{}}}", given[index % given.len()]);
+        format!("{}\n", json!({"response": response, "answer": truths[index % truths.len()]}))
+    };
+    let input: String = (0..LINES).map(line).collect();
+    for grader in ["mathruler", "exact"] {
+        let started = std::time::Instant::now();
+        let output = score(&["--grader", grader], input.as_bytes());
+        let speed = LINES as f64 / started.elapsed().as_secs_f64();
+        assert!(output.status.success());
+        assert_eq!(output.stdout.iter().filter(|byte| **byte == b'\n').count(), LINES);
+        println!("{grader}: {speed:.0} answers/s");
+        assert!(speed >= 50_000.0, "{grader}: {speed:.0} answers/s");
+    }
+}

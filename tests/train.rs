@@ -130,6 +130,17 @@ fn a_run_with_a_reward_program_goes_on_as_the_unbroken_one() {
         assert!((value("critic/score/mean") - expected).abs() < 1e-5, "{line}");
         assert!(value("reward/length/bytes/mean") > 50.0);
     }
+    // Validation reports the whole reward and the program's part; accuracy is as without it.
+    let validation = |folder: &Path| metrics(folder).remove(0);
+    let (with, without) = (validation(&whole), folder.path().join("without"));
+    let value = |name: &str| with[format!("val-aux/all/reward/{name}")].as_f64().unwrap();
+    assert!(value("length/bytes/mean@1") > 50.0, "{with}");
+    finished(short(&without, &["trainer.total_steps=1"]));
+    let without = validation(&without);
+    let (name, reward) = ("val-core/all/acc/mean@1", "val-aux/all/reward/mean@1");
+    assert_eq!(with[name], without[name]);
+    let added = value("mean@1") - without[reward].as_f64().unwrap();
+    assert!((added - value("length/mean@1")).abs() < 1e-5 && added > 0.0, "{with}");
     let rollouts = std::fs::read_to_string(whole.join("rollouts/step_1.jsonl")).unwrap();
     let first: Value = serde_json::from_str(rollouts.lines().next().unwrap()).unwrap();
     assert!(first["programs"]["length"]["score"].is_number(), "{first}");

@@ -16,6 +16,7 @@ mod mesa;
 mod perceive;
 mod pretrained;
 mod ranks;
+mod reward_program;
 mod score;
 mod serve;
 mod train;

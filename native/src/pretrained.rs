@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device};
 use hf_hub::RepoType;
 use qwen2_5_vl::weights::{adapter_config, is_adapter};
-use trainer::hub;
+use trainer::hub::{self, HubError};
 use trainer::pretrained::{self, ModelFiles, Pretrained, PretrainedError};
 
 use crate::args::ModelArgs;
@@ -127,16 +127,16 @@ pub fn is_on_hub(name: &str) -> bool {
 }
 
 /// Downloads what is missing in the cache.
-fn download(id: &str, progress: bool) -> Result<PathBuf, hf_hub::api::sync::ApiError> {
-    let (repo, listed) = hub::newest(id, RepoType::Model, progress)?;
-    let config = repo.get("config.json")?;
-    let wanted = listed.iter().filter(|name| {
+fn download(id: &str, progress: bool) -> Result<PathBuf, HubError> {
+    let snapshot = hub::newest(id, RepoType::Model, progress)?;
+    let config = snapshot.get("config.json")?;
+    let wanted = snapshot.names.iter().filter(|name| {
         session::FILES.contains(&name.as_str())
             || (!name.contains('/') && name.ends_with(".safetensors"))
             || name.as_str() == "model.safetensors.index.json"
     });
     for name in wanted {
-        repo.get(name)?;
+        snapshot.get(name)?;
     }
     Ok(config.parent().map(Path::to_path_buf).unwrap_or_default())
 }

@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 
 use clap::Args;
-use cppo::reward::{Grader, ProgramConfig, Reward, RewardConfig, Verdict, reward};
+use cppo::reward::{Grader, Reward, RewardConfig, Verdict, reward};
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value, json};
 use trainer::data::json_problem;
 use trainer::reward::{Asked as Request, Program};
 
 use crate::failure::{Failure, about};
+use crate::reward_program::ProgramArgs;
 
 /// No line is this long, in bytes.
 const MAX_LINE: u64 = 1 << 26;
@@ -24,20 +25,15 @@ pub struct Score {
     /// Who judges the answer: mathruler, as verl does, or exact, by meaning
     #[arg(long, default_value = "mathruler")]
     grader: Grader,
-    /// A program that adds its score, as in training: it and its arguments, split at spaces, or a
-    /// JSON list of them
-    #[arg(long, value_name = "COMMAND")]
-    reward_program: Option<String>,
-    /// Seconds that the program may take for a response
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, requires = "reward_program")]
-    reward_timeout: f64,
+    #[command(flatten)]
+    program: ProgramArgs,
 }
 
 impl Score {
     pub fn run(&self) -> Result<(), Failure> {
         let mut input = BufReader::with_capacity(1 << 16, io::stdin().lock());
         let mut output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-        let mut program = self.program()?;
+        let mut program = self.program.start()?;
         let (lines, bad) = match self.score(&mut input, &mut output, program.as_mut()) {
             // Whoever reads the scores has seen enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
@@ -50,22 +46,6 @@ impl Score {
                 Err(Failure { message, code: 1 })
             }
         }
-    }
-
-    fn program(&self) -> Result<Option<Program>, Failure> {
-        let Some(command) = &self.reward_program else { return Ok(None) };
-        let list = command.trim_start().starts_with('[').then(|| serde_json::from_str(command));
-        let command = list
-            .unwrap_or_else(|| Ok(command.split_whitespace().map(String::from).collect()))
-            .map_err(|error| Failure::usage(format!("--reward-program {command}: {error}")))?;
-        let config = ProgramConfig {
-            name: "program".into(),
-            command,
-            timeout_s: self.reward_timeout,
-            ..ProgramConfig::default()
-        };
-        config.validate().map_err(|error| Failure::usage(format!("--reward-program: {error}")))?;
-        Ok(Some(Program::start(&config)?))
     }
 
     /// Scores line by line; the lines that are not blank, and how many of them were bad.
@@ -247,7 +227,7 @@ mod tests {
 
     fn scored(input: &[u8], explain: bool, grader: Grader) -> (String, (u64, u64)) {
         let mut output = Vec::new();
-        let score = Score { explain, grader, reward_program: None, reward_timeout: 1.0 };
+        let score = Score { explain, grader, program: ProgramArgs::default() };
         let counts = score.score(&mut BufReader::new(input), &mut output, None).unwrap();
         (String::from_utf8(output).unwrap(), counts)
     }

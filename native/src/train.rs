@@ -11,7 +11,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use qwen2_5_vl::WeightsError;
 use serde::de::DeserializeOwned;
 use trainer::collective::{gather, leads};
-use trainer::config::{Logger, ModelConfig, SftConfig, TrainConfig, TrainerConfig, load, to_yaml};
+use trainer::config::{
+    DataConfig, Logger, ModelConfig, SftConfig, TrainConfig, TrainerConfig, load, to_yaml,
+};
+use trainer::data::Source;
 use trainer::hooks::Hooks;
 use trainer::lora::attach;
 use trainer::metrics::console::{Console, colour_wanted};
@@ -89,7 +92,9 @@ impl Train {
             }
             return Ok(());
         }
-        session.run(|policy, device, hooks| trainer::train(policy, &config, device, hooks))
+        session.run(&config.data, |policy, device, hooks| {
+            trainer::train(policy, &config, device, hooks)
+        })
     }
 }
 
@@ -105,7 +110,8 @@ impl Sft {
         let config: SftConfig = self.config.load(None)?;
         config.validate().map_err(Failure::usage)?;
         let session = Session::open(&config.trainer, &config.model, self.config.quiet)?;
-        session.run(|policy, device, hooks| trainer::sft(policy, &config, device, hooks))
+        session
+            .run(&config.data, |policy, device, hooks| trainer::sft(policy, &config, device, hooks))
     }
 }
 
@@ -160,12 +166,7 @@ impl Session {
             .parse()
             .map_err(|error| Failure::usage(format!("trainer.device: {error}")))?;
         let device = choice.open_for(ranks.local_rank())?;
-        // One process of a machine downloads, and the others find the files there.
-        let first = ranks.local_rank() == 0;
-        let find = || files(&model.path, !quiet);
-        let found = first.then(find).transpose()?;
-        gather(ranks.world(), "the model's download", first)?;
-        let files = found.map_or_else(find, Ok)?;
+        let files = downloaded(ranks, "the model's download", || files(&model.path, !quiet))?;
         let mut policy = match model.quantize {
             Some(bits) => pretrained::load_quantized(&files, bits.into(), &device.device)?,
             None => pretrained::load(&files, model.init_seed, DType::F32, &device.device)?,
@@ -182,8 +183,13 @@ impl Session {
 
     fn run(
         mut self,
+        data: &DataConfig,
         train: impl FnOnce(Pretrained, &burn::tensor::Device, &mut Hooks) -> Result<Outcome, TrainError>,
     ) -> Result<(), Failure> {
+        if self.ranks.world().size() > 1 {
+            downloaded(&self.ranks, "the data's download", || Ok(Source::download(data)?))
+                .map_err(|failure| self.ranks.end_all(failure))?;
+        }
         let stop = on_interrupt("stopping after this step; once more stops at once");
         let bar = progress_bar(self.console.is_some());
         let read_step = self.device.read_step();
@@ -219,6 +225,18 @@ impl Session {
         };
         Err(Failure { message, code: 130 })
     }
+}
+
+/// What `find` finds: one process of a machine downloads, and the others find the files there.
+fn downloaded<T>(
+    ranks: &Ranks,
+    what: &str,
+    find: impl Fn() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let first = ranks.local_rank() == 0;
+    let found = first.then(&find).transpose()?;
+    gather(ranks.world(), what, first)?;
+    found.map_or_else(find, Ok)
 }
 
 /// Progress of the parts of one step; hidden unless stderr is a terminal.

@@ -19,6 +19,7 @@ use crate::loss_scale::LossScale;
 use crate::metrics::Metrics;
 use crate::optim::{Optim, learning_rate};
 use crate::pretrained::Pretrained;
+use crate::reward::Programs;
 use crate::rollout::mixed;
 use crate::train::{Outcome, TrainError};
 use crate::training::{Judging, Training};
@@ -41,7 +42,8 @@ pub fn sft(
     hooks: &mut Hooks,
 ) -> Result<Outcome, TrainError> {
     let rollout = RolloutConfig { max_response_tokens: MAX_RESPONSE_TOKENS, ..Default::default() };
-    let judging = Judging { rollout, algorithm: AlgorithmConfig::default() };
+    let judging =
+        Judging { rollout, algorithm: AlgorithmConfig::default(), programs: Programs::default() };
     let parts = (&config.data, &config.model, &config.optim, &config.trainer);
     let mut training = Training::open(policy, config, parts, judging, device, hooks)?;
     while training.goes_on() {

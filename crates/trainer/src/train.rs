@@ -76,14 +76,17 @@ pub fn train(
     let reference = (config.algorithm.kl_coef != 0.0).then(|| {
         policy.model.clone().without_adapters().with_compute_dtype(config.model.dtype.into())
     });
-    let mut programs = Programs::start(&config.algorithm.reward)?;
-    let judging = Judging { rollout: config.rollout.clone(), algorithm: config.algorithm.clone() };
+    let judging = Judging {
+        rollout: config.rollout.clone(),
+        algorithm: config.algorithm.clone(),
+        programs: Programs::start(&config.algorithm.reward)?,
+    };
     let parts = (&config.data, &config.model, &config.optim, &config.trainer);
     let mut training = Training::open(policy, config, parts, judging, device, hooks)?;
     training.evaluate_start(hooks)?;
     while training.goes_on() {
         let started = Instant::now();
-        let (groups, mut metrics) = experience(&mut training, &mut programs, config, hooks)?;
+        let (groups, mut metrics) = experience(&mut training, config, hooks)?;
         let model = &training.policy.model;
         let reference = reference.as_ref();
         let groups = with_logprobs(groups, model, reference, config, hooks.ranks, &mut metrics)?;
@@ -106,7 +109,6 @@ const MAX_DRAWS: usize = 10;
 /// Draws responses to the next prompts and judges them.
 fn experience(
     training: &mut Training,
-    programs: &mut Programs,
     config: &TrainConfig,
     hooks: &mut Hooks,
 ) -> Result<(Vec<Group>, Metrics), TrainError> {
@@ -115,14 +117,14 @@ fn experience(
     let (mut groups, mut all) = (Vec::new(), Vec::new());
     let mut drawn = 0;
     while groups.len() < wanted && drawn < MAX_DRAWS * wanted {
-        let Training { policy, loader, state, .. } = training;
+        let Training { policy, loader, state, judging, .. } = training;
         let examples = loader.next(wanted, &policy.processor)?;
         agree(hooks.ranks, "examples", indices(&examples))?;
         let draws = Draws { seed: config.rollout.seed, step: state.step as u64, first: drawn };
         drawn += examples.len();
         let mut fresh =
             rollout(policy, examples, draws, &config.rollout, &config.algorithm, hooks)?;
-        programs.judge(&mut fresh, &config.algorithm, hooks.ranks)?;
+        judging.programs.judge(&mut fresh, &config.algorithm, hooks.ranks)?;
         all.extend(fresh.iter().flat_map(|group| group.responses.clone()));
         let teaches =
             |group: &Group| !config.algorithm.filter_groups || !cppo::is_uniform(&group.rewards());

@@ -21,13 +21,15 @@ use crate::loss_scale::LossScale;
 use crate::metrics::Metrics;
 use crate::optim::Optim;
 use crate::pretrained::Pretrained;
+use crate::reward::Programs;
 use crate::run::Run;
 use crate::train::{Outcome, TrainError};
 
-/// How validation responses are drawn and judged.
+/// How responses are drawn and judged.
 pub(crate) struct Judging {
     pub rollout: RolloutConfig,
     pub algorithm: AlgorithmConfig,
+    pub programs: Programs,
 }
 
 /// A run in progress.
@@ -40,11 +42,11 @@ pub(crate) struct Training {
     pub run: Run,
     pub total_steps: usize,
     pub scale: LossScale,
+    pub judging: Judging,
     /// Some rank was asked to stop.
     stopping: bool,
     trainer: TrainerConfig,
     validation: Option<Validation>,
-    judging: Judging,
 }
 
 impl Training {
@@ -93,10 +95,10 @@ impl Training {
             run,
             total_steps,
             scale,
+            judging,
             stopping: false,
             trainer,
             validation,
-            judging,
         })
     }
 
@@ -123,12 +125,11 @@ impl Training {
         Ok(())
     }
 
-    fn evaluate(&self, hooks: &mut Hooks) -> Result<Option<Metrics>, TrainError> {
+    fn evaluate(&mut self, hooks: &mut Hooks) -> Result<Option<Metrics>, TrainError> {
         let Some(validation) = &self.validation else { return Ok(None) };
         let started = Instant::now();
-        let Judging { rollout, algorithm } = &self.judging;
         let mut metrics =
-            validation.evaluate(&self.policy, rollout, algorithm, &self.trainer, hooks)?;
+            validation.evaluate(&self.policy, &mut self.judging, &self.trainer, hooks)?;
         metrics.set("timing_s/testing", started.elapsed().as_secs_f64());
         Ok(Some(metrics))
     }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 use trainer::data::DataError;
+use trainer::evaluate::LeftOut;
 
 use crate::failure::Failure;
 
@@ -55,9 +56,17 @@ impl Faults {
         text
     }
 
+    pub fn left_out(&self) -> Vec<LeftOut> {
+        let of_reason = |(reason, (count, first)): (&String, &(u64, String))| LeftOut {
+            reason: reason.clone(),
+            count: *count,
+            first: first.clone(),
+        };
+        self.sorted().into_iter().map(of_reason).collect()
+    }
+
     pub fn to_json(&self) -> Value {
-        let reason = |(reason, (count, first)): &(&String, &(u64, String))| json!({"reason": reason, "count": count, "first": first});
-        self.sorted().iter().map(reason).collect()
+        json!(self.left_out())
     }
 }
 

@@ -22,6 +22,10 @@ pub struct Reading {
     /// Column of a worked response
     #[arg(long, value_name = "COLUMN")]
     response_key: Option<String>,
+    /// The question as a Jinja template makes it of {{ content }}, what the prompt's column holds, and
+    /// of other columns by their names
+    #[arg(long, value_name = "TEMPLATE")]
+    prompt_template: Option<String>,
     /// Where relative picture paths start; by default at the data file
     #[arg(long, value_name = "FOLDER")]
     image_dir: Option<PathBuf>,
@@ -35,6 +39,7 @@ impl Reading {
             image_key: self.image_key.clone(),
             answer_key: self.answer_key.clone(),
             response_key: self.response_key.clone(),
+            prompt_template: self.prompt_template.clone(),
         };
         Dataset::open(path, &mapping, self.image_dir.as_deref())
     }

@@ -1,7 +1,7 @@
 //! `cppo data`
 
 mod convert;
-mod faults;
+pub mod faults;
 mod files;
 mod generate;
 mod inspect;

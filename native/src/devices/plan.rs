@@ -110,7 +110,8 @@ fn config_of(name: &str) -> Result<Qwen2_5_VLConfig, Failure> {
     const CONFIG: &str = "config.json";
     let json = match is_on_hub(name) {
         true => {
-            let path = hub::repo(name, RepoType::Model, false).and_then(|repo| repo.get(CONFIG));
+            let path =
+                hub::newest(name, RepoType::Model, false).and_then(|found| found.get(CONFIG));
             let path = path.map_err(about(format_args!("downloading {name}")))?;
             std::fs::read(&path).map_err(about(path.display()))?.into()
         }

@@ -1,8 +1,9 @@
 //! Responses as VLMEvalKit writes them: a `.tsv` with the column `prediction`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use evaluation::{Rule, letter};
+use evaluation::{Question, Rule, letter};
 use trainer::evaluate::{Responses, write as write_file};
 
 use super::questions::Read;
@@ -13,7 +14,8 @@ const PREDICTION: &str = "prediction";
 
 /// Writes one file for each of the `n` responses to a question.
 pub fn write(path: &Path, read: &Read, responses: &Responses, n: usize) -> Result<(), Failure> {
-    let rows = (0..read.judged.len()).map(|index| columns(read, index));
+    let places = Places::new(read);
+    let rows = (0..read.judged.len()).map(|index| columns(read, &places, index));
     let rows = rows.collect::<Result<Vec<_>, Failure>>()?;
     let mut names: Vec<&String> = Vec::new();
     for (name, _) in rows.iter().flatten() {
@@ -36,14 +38,43 @@ pub fn write(path: &Path, read: &Read, responses: &Responses, n: usize) -> Resul
     Ok(())
 }
 
+/// What VLMEvalKit finds rows by.
+struct Places {
+    /// The column `index`, which no two rows share.
+    index: Vec<String>,
+    /// DynaMath's: the `index` of the question's first variant, and the variant's number.
+    variants: Option<Vec<(String, usize)>>,
+}
+
+impl Places {
+    fn new(read: &Read) -> Self {
+        let questions = &read.judged;
+        let ids: BTreeSet<&str> = questions.iter().map(|question| question.id.as_str()).collect();
+        let index = |(row, question): (usize, &Question)| match ids.len() == questions.len() {
+            true => question.id.clone(),
+            false => row.to_string(),
+        };
+        let index: Vec<String> = questions.iter().enumerate().map(index).collect();
+        let mut seen = BTreeMap::new();
+        let mut variants = Vec::new();
+        for (row, question) in questions.iter().enumerate() {
+            let (first, count) = seen.entry(question.family.as_deref()).or_insert((row, 0));
+            *count += 1;
+            variants.push((index[*first].clone(), *count));
+        }
+        let variants = (read.questions.benchmark.name == "dynamath").then_some(variants);
+        Self { index, variants }
+    }
+}
+
 /// A question's own columns, and those that VLMEvalKit needs.
-fn columns(read: &Read, index: usize) -> Result<Vec<(String, String)>, Failure> {
+fn columns(read: &Read, places: &Places, index: usize) -> Result<Vec<(String, String)>, Failure> {
     let question = &read.judged[index];
     let mut columns = read.questions.columns(index)?;
     // Of an earlier export.
     columns.retain(|(name, _)| name != PREDICTION);
     let mut needed = vec![
-        ("index".to_string(), question.id.clone()),
+        ("index".to_string(), places.index[index].clone()),
         ("question".into(), read.texts[index].clone()),
         ("answer".into(), question.truth.clone()),
     ];
@@ -51,6 +82,10 @@ fn columns(read: &Read, index: usize) -> Result<Vec<(String, String)>, Failure> 
         needed.push(("answer_option".into(), question.truth.clone()));
         let known = options.iter().enumerate().filter(|(_, option)| !option.is_empty());
         needed.extend(known.map(|(place, option)| (letter(place).to_string(), option.clone())));
+    }
+    if let Some((first, variant)) = places.variants.as_ref().map(|variants| &variants[index]) {
+        needed.push(("qid".into(), first.clone()));
+        needed.push(("varid".into(), variant.to_string()));
     }
     for (name, value) in needed {
         if !columns.iter().any(|(other, _)| *other == name) {

@@ -16,7 +16,10 @@ use cppo::reward::Grader;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use trainer::collective::Single;
-use trainer::evaluate::{Adapter, Responses, Results, Settings, Timing, evaluate, write};
+use trainer::config::Unreadable;
+use trainer::evaluate::{
+    Adapter, ProgramReport, Responses, Results, Settings, Timing, check, evaluate, write,
+};
 use trainer::hooks::Hooks;
 
 use crate::args::ModelArgs;
@@ -24,6 +27,7 @@ use crate::failure::Failure;
 use crate::infer::print;
 use crate::interrupt::on_interrupt;
 use crate::pretrained::{self, Named};
+use crate::reward_program::ProgramArgs;
 use questions::{QuestionArgs, Read};
 
 /// Arguments of `cppo eval`.
@@ -75,6 +79,12 @@ struct Arguments {
     /// Who judges free answers: exact, by meaning, or mathruler, as training does
     #[arg(long, default_value = "exact")]
     grader: Grader,
+    #[command(flatten)]
+    program: ProgramArgs,
+    /// What happens to questions that cannot be read or asked: error ends, skip leaves them out and
+    /// lists them by reason
+    #[arg(long, default_value = "error", value_parser = unreadable)]
+    unreadable: Unreadable,
     /// Ask the questions as they stand, without CPPO's instruction to think first
     #[arg(long)]
     plain: bool,
@@ -103,6 +113,14 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+fn unreadable(text: &str) -> Result<Unreadable, String> {
+    match text {
+        "error" => Ok(Unreadable::Error),
+        "skip" => Ok(Unreadable::Skip),
+        _ => Err("must be error or skip".into()),
+    }
+}
+
 impl Eval {
     pub fn run(&self) -> Result<(), Failure> {
         match &self.command {
@@ -115,9 +133,9 @@ impl Eval {
 impl Arguments {
     fn run(&self) -> Result<(), Failure> {
         let show = !self.quiet && std::io::stderr().is_terminal();
-        let read = self.questions.read()?;
+        let mut program = self.program.start()?;
         let model = &self.model;
-        let named = pretrained::named(model.model.as_deref(), model.adapter.as_deref(), show)?;
+        let (read, named) = self.open(show)?;
         let settings = self.settings(&read, &named)?;
         settings.sampling().validate().map_err(Failure::usage)?;
         let mut responses = match &self.out {
@@ -168,7 +186,7 @@ impl Arguments {
             timing.seconds = started.elapsed().as_secs_f64();
             timing.questions_per_second = (count - before) as f64 / timing.seconds;
         }
-        let results = Results::new(
+        let mut results = Results::new(
             settings,
             read.questions.benchmark,
             &read.judged,
@@ -176,6 +194,13 @@ impl Arguments {
             &responses,
             timing,
         );
+        results.left_out = read.faults.left_out();
+        if let Some(program) = &mut program {
+            let asked = (&read.texts[..], &read.sources[..]);
+            let report =
+                ProgramReport::new(program, &read.judged, asked, &responses, &results.settings)?;
+            results.reward_program = Some(report);
+        }
         if let Some(path) = &self.export_vlmevalkit {
             export::write(path, &read, &responses, self.n)?;
         }
@@ -186,12 +211,36 @@ impl Arguments {
         }
         print(&match self.json {
             true => {
-                let Results { settings, report, timing, .. } = &results;
-                format!("{}\n", json!({"settings": settings, "report": report, "timing": timing}))
+                let mut json = json!(results);
+                if let Some(json) = json.as_object_mut() {
+                    // They are many, and stand in the folder.
+                    json.remove("items");
+                }
+                format!("{json}\n")
             }
             false => table::terminal(&results, self.out.as_deref()),
         });
         Ok(())
+    }
+
+    /// The questions and the model; where questions may be left out, the model's processor tells
+    /// which it cannot take.
+    fn open(&self, show: bool) -> Result<(Read, Named), Failure> {
+        let model = &self.model;
+        let named = || pretrained::named(model.model.as_deref(), model.adapter.as_deref(), show);
+        if self.unreadable == Unreadable::Error {
+            let read = self.questions.read(None)?;
+            return Ok((read, named()?));
+        }
+        let named = named()?;
+        let (parts, instruction) = (named.files.parts()?, self.instructs(&named));
+        let check = |questions: &_, index| check(&parts, questions, index, instruction);
+        Ok((self.questions.read(Some(&check))?, named))
+    }
+
+    /// The demo model thinks without being told to.
+    fn instructs(&self, named: &Named) -> bool {
+        !self.plain && !named.name.is_empty()
     }
 
     fn settings(&self, read: &Read, named: &Named) -> Result<Settings, Failure> {
@@ -215,8 +264,7 @@ impl Arguments {
             max_new_tokens: self.max_new_tokens,
             seed: self.seed,
             grader: self.grader,
-            // The demo model thinks without being told to.
-            instruction: !self.plain && !is_demo,
+            instruction: self.instructs(named),
         })
     }
 }

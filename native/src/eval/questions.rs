@@ -8,7 +8,9 @@ use evaluation::benchmark::{Benchmark, find};
 use trainer::benchmark::Questions;
 use trainer::config::load;
 use trainer::data::Mapping;
+use trainer::evaluate::EvaluateError;
 
+use crate::data::faults::Faults;
 use crate::failure::Failure;
 
 /// Test pictures of the gym, unless `--limit` says otherwise.
@@ -39,12 +41,20 @@ pub struct Read {
     pub questions: Questions,
     pub judged: Vec<Question>,
     pub texts: Vec<String>,
+    /// Names of their data sets.
+    pub sources: Vec<String>,
     pub checksum: u32,
+    /// Rows that were left out.
+    pub faults: Faults,
 }
 
+/// Whether a question can be asked.
+pub type Check<'a> = &'a dyn Fn(&Questions, usize) -> Result<(), EvaluateError>;
+
 impl QuestionArgs {
-    /// Reads every question, so that a damaged one is found before the model starts.
-    pub fn read(&self) -> Result<Read, Failure> {
+    /// Reads every question, so that a damaged one is found before the model starts; with a
+    /// `check`, those that fail it or cannot be read are left out and counted.
+    pub fn read(&self, check: Option<Check>) -> Result<Read, Failure> {
         let mut questions = self.open()?;
         if let Some(limit) = self.limit {
             questions.truncate(limit);
@@ -52,14 +62,32 @@ impl QuestionArgs {
         if questions.is_empty() {
             return Err(Failure::usage("there are no questions; check --data and --limit"));
         }
-        let (mut judged, mut texts, mut checksum) = (Vec::new(), Vec::new(), 0);
+        let (mut judged, mut texts, mut sources) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut kept, mut faults, mut checksum) = (Vec::new(), Faults::default(), 0);
         for index in 0..questions.len() {
-            let item = questions.get(index)?;
+            let checked = check.map_or(Ok(()), |check| check(&questions, index));
+            let item = match checked.and_then(|()| Ok(questions.get(index)?)) {
+                Ok(item) => item,
+                Err(EvaluateError::Data(error)) if check.is_some() => {
+                    faults.add(error)?;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            kept.push(index);
             checksum = item.checksum(checksum);
             texts.push(item.text());
+            sources.push(item.sample.source);
             judged.push(item.question);
         }
-        Ok(Read { questions, judged, texts, checksum })
+        if kept.is_empty() {
+            let reasons = faults.left_out();
+            let first = reasons.first().map(|out| format!("{}, {}", out.first, out.reason));
+            let message = format!("no question can be used: {}", first.unwrap_or_default());
+            return Err(Failure { message, code: 1 });
+        }
+        questions.keep(kept);
+        Ok(Read { questions, judged, texts, sources, checksum, faults })
     }
 
     fn open(&self) -> Result<Questions, Failure> {

@@ -49,6 +49,7 @@ pub fn write(
     let html = environment.get_template("report.html")?.render(context! {
         title => table::title(results),
         lines => Serde(lines.collect::<Vec<_>>()),
+        left_out => Serde(&results.left_out),
         shown => Serde(shown),
         total,
     })?;

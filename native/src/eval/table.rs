@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use evaluation::statistics::Estimate;
-use trainer::evaluate::Results;
+use trainer::evaluate::{LeftOut, Results};
 
 /// A line of the table: what, its value, its 95 % interval, its deviation over the runs.
 pub struct Line {
@@ -31,6 +31,16 @@ pub fn lines(results: &Results) -> Vec<Line> {
         let passes = report.pass.iter().filter(|(k, _)| **k > 1);
         lines.extend(passes.map(|(k, estimate)| line(format!("pass@{k}"), estimate, None)));
         lines.push(line(format!("maj@{n}"), &report.maj, None));
+    }
+    if let Some(program) = &results.reward_program {
+        let Estimate { value, low, high, .. } = &program.score;
+        lines.push(Line {
+            name: "reward program".into(),
+            value: format!("{value:.3}"),
+            interval: format!("{low:.3} to {high:.3}"),
+            deviation: program.std.map_or(String::new(), |std| format!("± {std:.3}")),
+            questions: String::new(),
+        });
     }
     // An overall accuracy alone is avg@n again.
     if report.official.len() > 1 {
@@ -102,6 +112,7 @@ pub fn terminal(results: &Results, folder: Option<&Path>) -> String {
         text += line.trim_end();
         text.push('\n');
     }
+    text += &left_out(results);
     let speed = results.timing.questions_per_second;
     if speed > 0.0 {
         text += &format!("\n{speed:.1} questions/s, {:.1} s\n", results.timing.seconds);
@@ -110,6 +121,14 @@ pub fn terminal(results: &Results, folder: Option<&Path>) -> String {
         text += &format!("{}\n", folder.join("report.html").display());
     }
     text
+}
+
+/// A line for each reason why rows were left out.
+fn left_out(results: &Results) -> String {
+    let line =
+        |out: &LeftOut| format!("left out {}: {} (first: {})\n", out.count, out.reason, out.first);
+    let lines: String = results.left_out.iter().map(line).collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
 /// `results.md`.
@@ -122,5 +141,5 @@ pub fn markdown(results: &Results) -> String {
         let name = name.replace('|', "\\|");
         text += &format!("| {name} | {value} | {interval} | {deviation} | {questions} |\n");
     }
-    text
+    text + &left_out(results)
 }

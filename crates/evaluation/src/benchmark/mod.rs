@@ -23,6 +23,8 @@ pub struct Benchmark {
     pub question: Option<&'static str>,
     /// Whether the options are listed after the question, which does not hold them itself.
     pub lists_options: bool,
+    /// Columns of VLMEvalKit's files, and where the hub's have the same under another name.
+    pub vlmevalkit: &'static [(&'static str, &'static str)],
     /// Whether every question shows a picture.
     pub shows_pictures: bool,
     /// Truth and rule of a row.
@@ -138,7 +140,10 @@ fn choice(fields: &Fields) -> Result<(String, Rule), String> {
     let of_letter = (0..options.len()).find(|&index| answer == letter(index).to_string());
     match of_letter.or(of_text) {
         Some(index) => Ok((letter(index).into(), Rule::Choice(options.clone()))),
-        None => Err(format!("the answer {answer:?} is none of the {} options", options.len())),
+        None => Err(format!(
+            "the answer {answer:?} is none of the {} options; mend one of them or remove the row",
+            options.len()
+        )),
     }
 }
 

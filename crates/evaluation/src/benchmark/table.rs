@@ -30,6 +30,7 @@ const USUALLY: Benchmark = Benchmark {
     columns: USUAL,
     question: None,
     lists_options: true,
+    vlmevalkit: &[],
     shows_pictures: true,
     rule: choice_or_free,
     aggregate: overall,
@@ -69,6 +70,16 @@ static MATH_VISTA: Benchmark = Benchmark {
         ..USUAL
     },
     lists_options: false,
+    vlmevalkit: &[
+        ("task", "metadata.task"),
+        ("skills", "metadata.skills"),
+        ("category", "metadata.category"),
+        ("context", "metadata.context"),
+        ("grade", "metadata.grade"),
+        ("language", "metadata.language"),
+        ("source", "metadata.source"),
+        ("split", "metadata.split"),
+    ],
     rule: math_vista,
     ..USUALLY
 };
@@ -130,6 +141,7 @@ static MATH_VISION: Benchmark = Benchmark {
         groups: &[("subject", &["subject", "category"]), ("level", &["level"])],
         ..USUAL
     },
+    vlmevalkit: &[("choices", "options"), ("category", "subject")],
     ..USUALLY
 };
 
@@ -205,6 +217,7 @@ static MMMU_PRO: Benchmark = Benchmark {
     },
     question: Some("Answer the multiple-choice question in the image with the option letter."),
     lists_options: false,
+    vlmevalkit: &[("category", "subject")],
     rule: choice,
     ..USUALLY
 };

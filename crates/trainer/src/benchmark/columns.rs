@@ -14,6 +14,8 @@ pub(super) struct BenchmarkColumns {
     question: Vec<String>,
     images: Vec<String>,
     answer: Vec<String>,
+    /// Asked for, though a benchmark's questions are as published.
+    template: bool,
 }
 
 impl BenchmarkColumns {
@@ -28,6 +30,7 @@ impl BenchmarkColumns {
             question: names(columns.question, &mapping.prompt_key),
             images: names(columns.images, &mapping.image_key),
             answer: names(columns.answer, &mapping.answer_key),
+            template: mapping.prompt_template.is_some(),
         }
     }
 
@@ -94,24 +97,24 @@ impl BenchmarkColumns {
         }
     }
 
-    /// All columns that hold text, a number or a list of these, but not those of pictures; a list is
-    /// written as Python reads it.
+    /// All columns but those of pictures, as text, then those that VLMEvalKit's files have by other
+    /// names; lists and objects are written as JSON, of which Python reads lists of texts too.
     pub(super) fn texts(&self, row: &Cell) -> Vec<(String, String)> {
         let Cell::Struct(fields) = row else { return Vec::new() };
         let shows = |name: &String| {
             let usual = ["image", "image_path", "decoded_image", "images"];
             self.images.contains(name) || usual.contains(&name.as_str())
         };
-        let text = |(name, cell): &(String, Cell)| match cell {
-            _ if shows(name) => None,
-            Cell::Text(text) | Cell::Scalar(text) => Some((name.clone(), text.clone())),
-            Cell::List(_) => {
-                let texts = texts_of(row, &[name.as_str()]).ok()?;
-                Some((name.clone(), serde_json::to_string(&texts).ok()?))
+        let own = fields.iter().filter(|(name, _)| !shows(name));
+        let mut texts: Vec<(String, String)> =
+            own.filter_map(|(name, cell)| Some((name.clone(), cell.text()?))).collect();
+        for (name, place) in self.benchmark.vlmevalkit {
+            let text = row.at(place).and_then(Cell::text);
+            if let Some(text) = text.filter(|_| row.at(name).is_none()) {
+                texts.push((name.to_string(), text));
             }
-            _ => None,
-        };
-        fields.iter().filter_map(text).collect()
+        }
+        texts
     }
 
     /// Names of all columns read, those of single letters apart.
@@ -141,6 +144,13 @@ impl Wanted for BenchmarkColumns {
     }
 
     fn check(&self, roots: &[&str]) -> Result<(), String> {
+        if self.template {
+            return Err(
+                "prompt_template is for other data sets: a benchmark's questions are asked as \
+                        published; leave it out"
+                    .into(),
+            );
+        }
         let needs_text = self.benchmark.question.is_none();
         let needed = [
             (&self.question, needs_text, "prompt_key"),

@@ -34,13 +34,15 @@ pub struct Questions {
     pub benchmark: &'static Benchmark,
     source: Source,
     len: usize,
+    /// Rows of the questions, where some are left out.
+    kept: Option<Vec<usize>>,
 }
 
 #[derive(Debug)]
 enum Source {
     Gym(Gym),
     /// The layouts of training data.
-    Dataset(Dataset),
+    Dataset(Box<Dataset>),
     /// The layouts of benchmarks.
     Rows {
         rows: Rows,
@@ -55,7 +57,7 @@ impl Questions {
     pub fn gym(benchmark: &'static Benchmark, count: usize) -> Self {
         let GymConfig { families, difficulty, seed, .. } = GymConfig::default();
         let gym = Gym { families, difficulty, seed };
-        Self { benchmark, source: Source::Gym(gym), len: count }
+        Self { benchmark, source: Source::Gym(gym), len: count, kept: None }
     }
 
     /// Opens the files of a benchmark; without one, any data set: VLMEvalKit's columns where all
@@ -79,13 +81,14 @@ impl Questions {
         let Some(benchmark) = benchmark.or(tables.then_some(&GENERAL)) else {
             let dataset = Dataset::open_split(&paths, "test", mapping, image_dir)?;
             let len = dataset.len();
-            return Ok(Self { benchmark: &GENERAL, source: Source::Dataset(dataset), len });
+            let source = Source::Dataset(Box::new(dataset));
+            return Ok(Self { benchmark: &GENERAL, source, len, kept: None });
         };
         let columns = BenchmarkColumns::new(benchmark, mapping);
         let rows = Rows::open(&paths, "test", &columns, image_dir)?;
         let len = rows.len();
         let source = Source::Rows { rows, columns, by_index: OnceLock::new() };
-        Ok(Self { benchmark, source, len })
+        Ok(Self { benchmark, source, len, kept: None })
     }
 
     /// Number of questions.
@@ -103,15 +106,28 @@ impl Questions {
         self.len = self.len.min(count);
     }
 
+    /// Leaves the questions of these rows, in their order; indices count them from then on.
+    pub fn keep(&mut self, rows: Vec<usize>) {
+        self.len = rows.len();
+        self.kept = Some(rows);
+    }
+
+    /// The row of a question.
+    fn row(&self, index: usize) -> Result<usize, DataError> {
+        match &self.kept {
+            _ if index >= self.len => Err(DataError::Index { index, rows: self.len }),
+            Some(rows) => Ok(rows[index]),
+            None => Ok(index),
+        }
+    }
+
     /// The question at `index`, counted from 0; its pictures are not decoded.
     ///
     /// # Errors
     ///
     /// When its row is damaged or lacks something.
     pub fn get(&self, index: usize) -> Result<Item, DataError> {
-        if index >= self.len {
-            return Err(DataError::Index { index, rows: self.len });
-        }
+        let index = self.row(index)?;
         match &self.source {
             Source::Gym(gym) => {
                 Ok(plain(index, "family", gym.item(Split::Test, index as u64).into()))
@@ -133,18 +149,18 @@ impl Questions {
     /// When its row is damaged.
     pub fn columns(&self, index: usize) -> Result<Vec<(String, String)>, DataError> {
         match &self.source {
-            Source::Rows { rows, columns, .. } => Ok(columns.texts(&rows.get(index)?.0)),
+            Source::Rows { rows, columns, .. } => Ok(columns.texts(&rows.get(self.row(index)?)?.0)),
             _ => Ok(Vec::new()),
         }
     }
 
     /// A fault of the question at `index`, with its place.
     pub(crate) fn fault(&self, index: usize, message: String) -> DataError {
-        let place = match &self.source {
+        let place = self.row(index).and_then(|index| match &self.source {
             Source::Rows { rows, .. } => rows.place(index),
             Source::Dataset(dataset) => dataset.place(index),
             Source::Gym(_) => Ok(Place::of_gym(index)),
-        };
+        });
         place.map_or_else(|error| error, |place| place.fault(message))
     }
 
@@ -158,7 +174,8 @@ impl Questions {
         if by_index.get().is_none() {
             let mut known = HashMap::new();
             for index in 0..rows.len() {
-                let (row, _) = rows.get(index)?;
+                // A row that cannot be read shows no picture; it is found out when it is asked.
+                let Ok((row, _)) = rows.get(index) else { continue };
                 known.extend(columns.index(&row).map(|name| (name, index)));
             }
             let _ = by_index.set(known);

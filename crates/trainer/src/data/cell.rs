@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 /// A value in a row. A row is itself a [`Cell::Struct`].
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +29,35 @@ impl Cell {
         }
         let (first, rest) = path.split_once('.')?;
         field(first)?.1.at(rest)
+    }
+
+    /// Text and numbers as they stand, lists and objects as JSON; None where there is nothing, or
+    /// nothing that is text.
+    pub(crate) fn text(&self) -> Option<String> {
+        match self {
+            Self::Text(text) | Self::Scalar(text) => Some(text.clone()),
+            Self::List(_) | Self::Struct(_) => self.json().map(|value| value.to_string()),
+            Self::Null | Self::Bytes(_) | Self::Other(_) => None,
+        }
+    }
+
+    /// As JSON; None where there are bytes.
+    pub(crate) fn json(&self) -> Option<Value> {
+        match self {
+            Self::Null => Some(Value::Null),
+            Self::Text(text) => Some(text.as_str().into()),
+            // Numbers that JSON has no word for stay text.
+            Self::Scalar(text) => {
+                Some(serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone())))
+            }
+            Self::List(cells) => cells.iter().map(Self::json).collect(),
+            Self::Struct(fields) => fields
+                .iter()
+                .map(|(name, cell)| Some((name.clone(), cell.json()?)))
+                .collect::<Option<_>>()
+                .map(Value::Object),
+            Self::Bytes(_) | Self::Other(_) => None,
+        }
     }
 
     /// What kind of value this is, for messages.
@@ -125,6 +155,22 @@ mod tests {
             assert_eq!(serde_json::from_str::<Cell>(json).unwrap(), expected, "{json}");
         }
         assert!(serde_json::from_str::<Cell>(&"[".repeat(100_000)).is_err());
+    }
+
+    #[test]
+    fn cells_are_written_as_text() {
+        let cases = [
+            (r#""a""#, Some("a")),
+            ("1.0", Some("1")),
+            (r#"["a'b", 1, null]"#, Some(r#"["a'b",1,null]"#)),
+            (r#"{"b": [], "a": "é"}"#, Some(r#"{"a":"é","b":[]}"#)),
+            ("null", None),
+        ];
+        for (json, expected) in cases {
+            let cell: Cell = serde_json::from_str(json).unwrap();
+            assert_eq!(cell.text().as_deref(), expected, "{json}");
+        }
+        assert_eq!(Cell::List(vec![Cell::Bytes(vec![1])]).text(), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::prompt::messages;
 use super::sample::Sample;
 use super::seen::spans;
 use super::table::Wanted;
+use super::template::Template;
 
 /// Column names for data sets of another layout than those recognised; a dot leads into a struct
 /// column, as in `extra_info.answer`.
@@ -26,6 +27,9 @@ pub struct Mapping {
     pub answer_key: Option<String>,
     /// Column of a worked response.
     pub response_key: Option<String>,
+    /// The question as a Jinja template makes it of `content`, what the prompt's column holds, and
+    /// of other columns by their names.
+    pub prompt_template: Option<String>,
 }
 
 /// The name of examples whose data set does not say where they come from; verl's.
@@ -48,6 +52,7 @@ pub(super) struct Columns {
     response: Column,
     seen: Column,
     source: Column,
+    template: Option<Result<Template, String>>,
 }
 
 /// The names one column may have.
@@ -113,6 +118,7 @@ impl Columns {
             response: Column::new(RESPONSE, mapping.response_key.as_ref()),
             seen: Column::new(SEEN, None),
             source: Column::new(SOURCE, None),
+            template: mapping.prompt_template.as_deref().map(Template::new),
         }
     }
 
@@ -164,13 +170,23 @@ impl Columns {
 
     fn prompt(&self, row: &Cell, images: usize) -> Result<Vec<Message>, Fault> {
         let (name, cell) = self.prompt.required(row)?;
-        messages(cell, images).map_err(|message| Fault::new(name, message))
+        let made = match (&self.template, cell) {
+            (Some(Ok(template)), Cell::Text(content)) => {
+                template.render(content, row).and_then(|text| messages(&Cell::Text(text), images))
+            }
+            (Some(Ok(_)), other) => Err(format!(
+                "{}, not a string, of which prompt_template would make the question",
+                other.kind()
+            )),
+            _ => messages(cell, images),
+        };
+        made.map_err(|message| Fault::new(name, message))
     }
 
     fn answer(&self, row: &Cell) -> Result<String, Fault> {
         let (name, cell) = self.answer.required(row)?;
         let (Cell::Text(text) | Cell::Scalar(text)) = cell else {
-            let message = format!("{}, not a string or number", cell.kind());
+            let message = format!("{}, not a string or number; write one answer", cell.kind());
             return Err(Fault::new(name, message));
         };
         let answer = Answer::parse(text).answer.unwrap_or_else(|| text.trim().into());
@@ -183,10 +199,15 @@ impl Columns {
 
 impl Wanted for Columns {
     fn wants(&self, root: &str) -> bool {
-        self.all().iter().any(|column| column.is_in(root))
+        let template = self.template.as_ref().and_then(|template| template.as_ref().ok());
+        template.is_some_and(|template| template.wants(root))
+            || self.all().iter().any(|column| column.is_in(root))
     }
 
     fn check(&self, roots: &[&str]) -> Result<(), String> {
+        if let Some(Err(message)) = &self.template {
+            return Err(message.clone());
+        }
         let needed = [(&self.prompt, "prompt_key"), (&self.answer, "answer_key")];
         for (column, key) in needed {
             if !roots.iter().any(|root| column.is_in(root)) {
@@ -221,6 +242,27 @@ mod tests {
 
     fn mapped(json: &str) -> Mapping {
         serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_template_makes_the_question() {
+        let mapping = mapped(r#"{"prompt_template": "{{ content }} in {{ unit }}?"}"#);
+        let row = r#"{"question": "How long", "unit": "cm", "answer": "3"}"#;
+        let text = Content::Text { text: "How long in cm?".into() };
+        assert_eq!(sample(row, &mapping).unwrap().prompt[0].content, [text]);
+        for (bad, expected) in [
+            (r#"{"question": "q", "answer": 1}"#, "the row has no unit"),
+            (
+                r#"{"prompt": [{"role": "user", "content": "q"}], "unit": "", "answer": 1}"#,
+                "a list, not a string, of which prompt_template would make the question",
+            ),
+        ] {
+            let error = sample(bad, &mapping).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(Columns::new(&mapping).wants("unit") && !Columns::new(&mapping).wants("units"));
+        let broken = Columns::new(&mapped(r#"{"prompt_template": "{{"}"#));
+        assert!(broken.check(&["prompt", "answer"]).unwrap_err().contains("syntax error"));
     }
 
     #[test]

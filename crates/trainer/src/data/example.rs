@@ -36,22 +36,32 @@ pub struct Example {
 pub enum ExampleError {
     #[error(transparent)]
     Data(#[from] DataError),
-    #[error("example {index}: {source}")]
-    Picture { index: usize, source: PictureError },
-    #[error("example {index}: {source}")]
-    Processor { index: usize, source: ProcessorError },
+    #[error("{place}: {source}")]
+    Picture { place: String, source: PictureError },
+    #[error("{place}: {source}")]
+    Processor { place: String, source: ProcessorError },
     #[error(
-        "example {index}: the prompt has {tokens} tokens, data.max_prompt_tokens is {limit}; raise \
+        "{place}: the prompt has {tokens} tokens, data.max_prompt_tokens is {limit}; raise \
          it, or choose what happens by data.overlong"
     )]
-    Overlong { index: usize, tokens: usize, limit: usize },
-    #[error(
-        "example {index}: preparing it failed unexpectedly ({message}); remove the row, and report it"
-    )]
-    Panicked { index: usize, message: String },
+    Overlong { place: String, tokens: usize, limit: usize },
+    #[error("{place}: preparing it failed unexpectedly ({message}); remove the row, and report it")]
+    Panicked { place: String, message: String },
 }
 
 impl ExampleError {
+    /// Names the example by its place, such as file and line, instead of its number.
+    pub(crate) fn at(mut self, named: impl FnOnce() -> String) -> Self {
+        match &mut self {
+            Self::Data(_) => {}
+            Self::Picture { place, .. }
+            | Self::Processor { place, .. }
+            | Self::Overlong { place, .. }
+            | Self::Panicked { place, .. } => *place = named(),
+        }
+        self
+    }
+
     /// Whether the configuration leaves such examples out instead of ending the run.
     pub fn may_be_skipped(&self, config: &DataConfig) -> bool {
         match self {
@@ -71,6 +81,11 @@ impl ExampleError {
             Self::Panicked { .. } => "panicked",
         }
     }
+}
+
+/// What an example is called whose place is not known.
+pub(super) fn numbered(index: usize) -> String {
+    format!("example {index}")
 }
 
 /// The numbers of examples in their source.
@@ -95,8 +110,8 @@ impl Example {
             .iter()
             .map(|picture| picture.decode())
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|source| ExampleError::Picture { index, source })?;
-        let failed = |source| ExampleError::Processor { index, source };
+            .map_err(|source| ExampleError::Picture { place: numbered(index), source })?;
+        let failed = |source| ExampleError::Processor { place: numbered(index), source };
         let patches = pictures
             .iter()
             .map(|picture| processor.image_processor.preprocess(picture))
@@ -117,7 +132,7 @@ impl Example {
             let shortened = config.overlong == Overlong::Truncate
                 && shorten(&mut messages, tokens - limit, processor);
             if !shortened {
-                return Err(ExampleError::Overlong { index, tokens, limit });
+                return Err(ExampleError::Overlong { place: numbered(index), tokens, limit });
             }
             input = encode(&messages)?;
         }

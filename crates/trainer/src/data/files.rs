@@ -5,11 +5,10 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use hf_hub::RepoType;
-use hf_hub::api::sync::ApiError;
 
 use super::error::DataError;
 use super::table::Extension;
-use crate::hub;
+use crate::hub::{self, HubError};
 
 /// The files that `name` means, in the order of their names: a file; a folder of files, or with
 /// `@SPLIT` behind it those of a split; or a data set of the hub, `OWNER/NAME`, with `/FOLDER` and
@@ -84,18 +83,17 @@ impl<'a> OnHub<'a> {
         split: Option<&str>,
         usual: &str,
     ) -> Result<Vec<PathBuf>, DataError> {
-        let failed = |error: ApiError| {
+        let failed = |error: HubError| {
             let message = format!(
-                "there is no such file or folder here, and downloading it from the hub failed: \
-                 {error}; check the name, the network and HF_TOKEN"
+                "there is no such file or folder here, and it cannot be had from the hub: {error}"
             );
             DataError::file(name, message)
         };
         let progress = std::io::stderr().is_terminal();
-        let (repo, names) = hub::newest(self.id, RepoType::Dataset, progress).map_err(failed)?;
-        let names = self.wanted(names, split, usual);
+        let snapshot = hub::newest(self.id, RepoType::Dataset, progress).map_err(failed)?;
+        let names = self.wanted(snapshot.names.clone(), split, usual);
         let names = names.map_err(|message| DataError::file(name, message))?;
-        names.iter().map(|name| repo.get(name).map_err(failed)).collect()
+        names.iter().map(|name| snapshot.get(name).map_err(failed)).collect()
     }
 
     /// The files to take of those in the repository.
@@ -123,6 +121,11 @@ impl<'a> OnHub<'a> {
             );
         }
         let names = chosen(names, split, Some(usual))?;
+        if let Some(part) = names.iter().find(|name| !has_all_shards(name, &names)) {
+            return Err(format!(
+                "is incomplete in the cache: of the files that {part} is one of, some are missing; download it again"
+            ));
+        }
         let parent =
             |name: &String| name.rsplit_once('/').map_or("", |(parent, _)| parent).to_string();
         let folders: BTreeSet<String> = names.iter().map(parent).collect();
@@ -171,6 +174,26 @@ fn chosen(
         names.retain(|name| split_of(name) == Some(&split));
     }
     Ok(names)
+}
+
+/// Whether all files are there that a name like `train-00000-of-00002.parquet` says there are.
+fn has_all_shards(name: &str, names: &[String]) -> bool {
+    let Some((start, total, rest)) = shard(name) else { return true };
+    let of_same = |name: &&String| {
+        shard(name)
+            .is_some_and(|other| (other.0, other.1, other.2.len()) == (start, total, rest.len()))
+    };
+    names.iter().filter(of_same).count() == total
+}
+
+/// What stands before the number of a shard, how many there are, and what follows.
+fn shard(name: &str) -> Option<(&str, usize, &str)> {
+    let (before, after) = name.rsplit_once("-of-")?;
+    let (start, number) = before.rsplit_once('-')?;
+    let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let total = after[..digits].parse().ok().filter(|_| is_number)?;
+    Some((start, total, &after[digits..]))
 }
 
 /// Files and folders that are a whole split.

@@ -72,9 +72,10 @@ fn from_text(text: &str, folder: &Path) -> Result<Picture, String> {
 
 fn from_base64(text: &str) -> Result<Picture, String> {
     let compact: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    let bytes = BASE64
-        .decode(compact)
-        .map_err(|error| format!("damaged base64: {error}; encode the picture again"))?;
+    let bytes = BASE64.decode(compact).map_err(|error| {
+        let what = error.to_string();
+        format!("damaged base64: {}; encode the picture again", what.trim_end_matches('.'))
+    })?;
     Ok(Picture::Bytes(bytes))
 }
 

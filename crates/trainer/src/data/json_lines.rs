@@ -80,7 +80,13 @@ impl JsonLines {
         let line =
             self.lines.get(index).ok_or(DataError::Index { index, rows: self.lines.len() })?;
         match self.read(line)? {
-            row @ Cell::Struct(_) => Ok(row),
+            Cell::Struct(fields) => match twice(&fields) {
+                Some(name) => {
+                    let message = format!("the key {name:?} stands twice; keep one of them");
+                    Err(self.fault(line, message))
+                }
+                None => Ok(Cell::Struct(fields)),
+            },
             _ => Err(self.not_an_object(line)),
         }
     }
@@ -156,6 +162,13 @@ fn index(file: &File) -> std::io::Result<(Vec<Line>, bool)> {
     Ok((lines, blank))
 }
 
+/// A name that two fields have.
+fn twice(fields: &[(String, Cell)]) -> Option<&str> {
+    let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +200,9 @@ mod tests {
             }
             assert!(rows.row(rows.len()).is_err());
         }
+        let twice =
+            open(r#"{"prompt": "q", "answer": 1, "answer": 2}"#).unwrap().row(0).unwrap_err();
+        assert!(twice.to_string().contains("line 1: the key \"answer\" stands twice"), "{twice}");
     }
 
     #[test]

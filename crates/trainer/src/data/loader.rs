@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use processor::Processor;
 
 use super::ahead::Ahead;
+use super::example::numbered;
 use super::{Example, ExampleError, Order, Source};
 use crate::config::DataConfig;
 use crate::metrics::Metrics;
@@ -134,6 +135,7 @@ fn prepared(
     config: &DataConfig,
 ) -> Result<Example, ExampleError> {
     guarded(index, || Example::new(source.sample(index)?, index, processor, config))
+        .map_err(|error| error.at(|| source.name(index)))
 }
 
 /// Turns a panic into an error, in threads and without them.
@@ -142,7 +144,7 @@ fn guarded(
     prepare: impl FnOnce() -> Result<Example, ExampleError>,
 ) -> Result<Example, ExampleError> {
     catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|panic| {
-        Err(ExampleError::Panicked { index, message: message_of(panic.as_ref()) })
+        Err(ExampleError::Panicked { place: numbered(index), message: message_of(panic.as_ref()) })
     })
 }
 
@@ -171,7 +173,9 @@ mod tests {
             let mut ahead = Ahead::new(workers, |index| {
                 guarded(index, || match index {
                     2 => panic!("on {}", "purpose"),
-                    _ => Err(ExampleError::Overlong { index, tokens: 2, limit: 1 }),
+                    _ => {
+                        Err(ExampleError::Overlong { place: numbered(index), tokens: 2, limit: 1 })
+                    }
                 })
             });
             (0..5).for_each(|index| ahead.ask(index));

@@ -20,6 +20,7 @@ mod seen;
 mod shared_file;
 mod source;
 mod table;
+mod template;
 mod tsv;
 mod write;
 

@@ -118,7 +118,8 @@ impl ParquetFile {
     ) -> Result<Self, DataError> {
         let file = File::open(path).and_then(SharedFile::new).map_err(DataError::io(path))?;
         let broken = |message: String| {
-            DataError::file(path, format!("not a whole parquet file: {message}; fetch it again"))
+            let what = innermost(&message);
+            DataError::file(path, format!("not a whole parquet file: {what}; fetch it again"))
         };
         let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
         let metadata = guarded(|| ArrowReaderMetadata::load(&file, options)).map_err(broken)?;
@@ -194,10 +195,17 @@ impl ParquetFile {
     }
 
     fn damaged(&self, index: usize, message: String) -> DataError {
-        let message =
-            format!("the parquet data here cannot be read: {message}; fetch the file again");
+        let message = format!(
+            "the parquet data here cannot be read: {}; fetch the file again",
+            innermost(&message)
+        );
         DataError::Row { path: self.path.clone(), row: self.place(index), message }
     }
+}
+
+/// What a chain of errors says last.
+fn innermost(message: &str) -> &str {
+    message.rsplit(" error: ").next().unwrap_or(message)
 }
 
 /// Forgets what was used longest ago beyond `limit` bytes, but not the first.

@@ -16,7 +16,12 @@ pub(crate) fn messages(cell: &Cell, images: usize) -> Result<Vec<Message>, Strin
             vec![Message { role: "user".into(), content: split_placeholders(text) }]
         }
         Cell::List(turns) => turns.iter().map(turn).collect::<Result<_, _>>()?,
-        other => return Err(format!("{}, not a string or a list of turns", other.kind())),
+        other => {
+            return Err(format!(
+                "{}, not a string or a list of turns; write one of these",
+                other.kind()
+            ));
+        }
     };
     let blank = |part: &Content| matches!(part, Content::Text { text } if text.trim().is_empty());
     let mut parts = messages.iter().flat_map(|message| &message.content);

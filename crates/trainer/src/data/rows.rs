@@ -36,6 +36,12 @@ pub(crate) struct Place<'a> {
     pub(crate) row: String,
 }
 
+impl std::fmt::Display for Place<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(formatter, "{}, {}", self.path.display(), self.row)
+    }
+}
+
 impl Place<'_> {
     /// The place of a picture that the gym draws.
     pub(crate) fn of_gym(index: usize) -> Self {

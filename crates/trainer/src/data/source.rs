@@ -7,7 +7,8 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{DataError, Dataset, Sample};
+use super::example::numbered;
+use super::{DataError, Dataset, Sample, files};
 use crate::config::DataConfig;
 use crate::rollout::mixed;
 
@@ -35,13 +36,26 @@ impl Source {
                 Some(Self::Gym(Gym { families, difficulty, seed: gym.seed }, split, careless))
             }
             path => {
+                let (paths, usual) = (&[Path::new(path)], usual(split));
                 let image_dir = config.image_dir.as_deref();
-                let usual = if split == Split::Train { "train" } else { "validation" };
-                let dataset =
-                    Dataset::open_split(&[Path::new(path)], usual, &config.mapping, image_dir)?;
+                let dataset = Dataset::open_split(paths, usual, &config.mapping, image_dir)?;
                 Some(Self::Files(Box::new(dataset)))
             }
         })
+    }
+
+    /// Brings data sets of the hub into the cache, where [`Self::open`] then finds them.
+    ///
+    /// # Errors
+    ///
+    /// When files are missing, here or on the hub.
+    pub fn download(config: &DataConfig) -> Result<(), DataError> {
+        for (path, split) in [(&config.train, Split::Train), (&config.val, Split::Validation)] {
+            if !["", "gym"].contains(&path.as_str()) {
+                files(Path::new(path), usual(split))?;
+            }
+        }
+        Ok(())
     }
 
     /// Examples in all; None for no end.
@@ -55,6 +69,15 @@ impl Source {
     /// Whether there are no examples at all.
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)
+    }
+
+    /// What to call an example: its file and row, or its number where it is drawn.
+    pub(crate) fn name(&self, index: usize) -> String {
+        match self {
+            Self::Files(dataset) => dataset.place(index).map(|place| place.to_string()).ok(),
+            Self::Gym(..) => None,
+        }
+        .unwrap_or_else(|| numbered(index))
     }
 
     /// One example.
@@ -75,6 +98,11 @@ impl Source {
             }
         }
     }
+}
+
+/// The split taken where a data set has several and none is named.
+fn usual(split: Split) -> &'static str {
+    if split == Split::Train { "train" } else { "validation" }
 }
 
 /// The response with a number one off in the box; one that ends in a word stays as it is.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use generation::GenerateError;
 
 use crate::data::DataError;
+use crate::reward::RewardError;
 
 /// Why an evaluation cannot be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,8 @@ pub enum EvaluateError {
     Different(String),
     #[error(transparent)]
     Data(#[from] DataError),
+    #[error(transparent)]
+    Reward(#[from] RewardError),
     #[error(transparent)]
     Generate(#[from] GenerateError),
 }

@@ -3,6 +3,7 @@
 //! Data walks one way: question → prompt → responses → verdicts → aggregates → report.
 
 mod error;
+mod program;
 mod responses;
 mod results;
 mod run;
@@ -10,8 +11,9 @@ mod settings;
 mod validation;
 
 pub use error::EvaluateError;
+pub use program::ProgramReport;
 pub use responses::{Record, Responses};
-pub use results::{Compared, Results, Scored, Timing, compare};
-pub use run::evaluate;
+pub use results::{Compared, LeftOut, Results, Scored, Timing, compare};
+pub use run::{check, evaluate};
 pub use settings::{Adapter, Settings, write};
 pub use validation::Validation;

@@ -8,7 +8,7 @@ use evaluation::{Judgement, Question, Report};
 use serde::{Deserialize, Serialize};
 
 use super::settings::write;
-use super::{EvaluateError, Responses, Settings};
+use super::{EvaluateError, ProgramReport, Responses, Settings};
 
 /// An evaluation as a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,8 +19,25 @@ pub struct Results {
     pub report: Report,
     /// How long it took.
     pub timing: Timing,
+    /// What a reward program says, where one was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward_program: Option<ProgramReport>,
+    /// Rows that were left out, the most frequent reason first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// Its questions, in order.
     pub items: Vec<Scored>,
+}
+
+/// Rows that cannot be used for one reason.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// What is wrong with them.
+    pub reason: String,
+    /// How many there are.
+    pub count: u64,
+    /// The place of the first.
+    pub first: String,
 }
 
 /// Wall-clock time of the last run, which may have gone on with an earlier one.
@@ -64,7 +81,7 @@ impl Results {
             });
         let items = items.collect();
         let report = Report::new(benchmark, questions, &samples, settings.seed);
-        Self { settings, report, timing, items }
+        Self { settings, report, timing, reward_program: None, left_out: Vec::new(), items }
     }
 
     /// Writes `results.json` to `folder`.

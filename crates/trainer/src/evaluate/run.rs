@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 
 use evaluation::{Question, judge};
 use generation::{Completion, Finish, GenerateOptions, generate_blocking};
+use processor::Processor;
 use qwen2_5_vl::Prompt;
+use session::Parts;
 
 use super::{EvaluateError, Record, Responses, Settings};
 use crate::benchmark::Questions;
@@ -53,7 +55,10 @@ pub fn evaluate(
         let (mut window, mut pixels) = (Vec::new(), 0);
         while window.len() < WINDOW_BATCHES * at_once && pixels < WINDOW_PIXELS {
             let Some(index) = missing.next() else { break };
-            let asked = encode(policy, questions, index, settings)?;
+            let limit = policy.model.config().text_config.max_position_embeddings;
+            let (prompt, room) =
+                encode(&policy.processor, limit, questions, index, settings.instruction)?;
+            let asked = Asked { index, prompt, room: room.min(settings.max_new_tokens) };
             pixels += asked.prompt.pixel_values.len();
             window.push(asked);
         }
@@ -70,37 +75,53 @@ pub fn evaluate(
     Ok(true)
 }
 
-/// Reads and encodes a question.
-fn encode(
-    policy: &Pretrained,
+/// Whether a question can be asked of the model that `parts` belong to.
+///
+/// # Errors
+///
+/// When its row is damaged, a picture cannot be decoded, or the model has no room for it.
+pub fn check(
+    parts: &Parts,
     questions: &Questions,
     index: usize,
-    settings: &Settings,
-) -> Result<Asked, EvaluateError> {
+    instruction: bool,
+) -> Result<(), EvaluateError> {
+    let limit = parts.config.text_config.max_position_embeddings;
+    encode(&parts.processor, limit, questions, index, instruction).map(|_| ())
+}
+
+/// Reads and encodes a question for a model of at most `limit` positions; the prompt, and the
+/// tokens that are left for the response.
+fn encode(
+    processor: &Processor,
+    limit: usize,
+    questions: &Questions,
+    index: usize,
+    instruction: bool,
+) -> Result<(Prompt, usize), EvaluateError> {
     let config = DataConfig {
-        instruction: settings.instruction,
+        instruction,
         max_prompt_tokens: usize::MAX,
         overlong: Overlong::Error,
         ..Default::default()
     };
     let item = questions.get(index)?;
-    let example = Example::new(item.sample, index, &policy.processor, &config);
+    let example = Example::new(item.sample, index, processor, &config);
     let example = example.map_err(|error| match error {
         ExampleError::Data(error) => error,
         ExampleError::Picture { source, .. } => questions.fault(index, source.to_string()),
         ExampleError::Processor { source, .. } => questions.fault(index, source.to_string()),
         overlong => questions.fault(index, overlong.to_string()),
     })?;
-    let (tokens, limit) =
-        (example.prompt.input_ids.len(), policy.model.config().text_config.max_position_embeddings);
-    let room = limit.saturating_sub(tokens).min(settings.max_new_tokens);
+    let tokens = example.prompt.input_ids.len();
+    let room = limit.saturating_sub(tokens);
     if room == 0 {
         let message = format!(
             "the prompt has {tokens} tokens; this model takes at most {limit}: remove the row"
         );
         return Err(questions.fault(index, message).into());
     }
-    Ok(Asked { index, prompt: example.prompt, room })
+    Ok((example.prompt, room))
 }
 
 /// Draws and judges `n` responses to each question; None where the user stopped it.

@@ -1,4 +1,4 @@
-//! Accuracy on validation examples.
+//! Accuracy on validation examples, and what reward programs say of the responses.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,10 @@ use crate::data::{Example, ExampleError, Skipped, Source, skipped_metrics};
 use crate::hooks::Hooks;
 use crate::metrics::Metrics;
 use crate::pretrained::Pretrained;
+use crate::reward;
 use crate::rollout::{Draws, Group, Response, rollout};
 use crate::train::TrainError;
+use crate::training::Judging;
 
 /// Validation examples, read and encoded once.
 pub struct Validation {
@@ -50,7 +52,8 @@ impl Validation {
             let example = source
                 .sample(index)
                 .map_err(ExampleError::from)
-                .and_then(|sample| Example::new(sample, index, &policy.processor, config));
+                .and_then(|sample| Example::new(sample, index, &policy.processor, config))
+                .map_err(|error| error.at(|| source.name(index)));
             match example {
                 Ok(example) => examples.push(example),
                 Err(error) if !error.may_be_skipped(config) => return Err(error.into()),
@@ -71,23 +74,25 @@ impl Validation {
     }
 
     /// Accuracy over all examples and for each source, by verl's names: the mean of
-    /// `trainer.eval_n` responses, and of several the best and the majority.
+    /// `trainer.eval_n` responses, and of several the best and the majority. Beside it stand the
+    /// whole reward and its programs' scores, which accuracy knows nothing of.
     ///
     /// # Errors
     ///
-    /// When the device fails.
-    pub fn evaluate(
+    /// When the device or a reward program fails.
+    pub(crate) fn evaluate(
         &self,
         policy: &Pretrained,
-        config: &RolloutConfig,
-        algorithm: &AlgorithmConfig,
+        judging: &mut Judging,
         trainer: &TrainerConfig,
         hooks: &mut Hooks,
     ) -> Result<Metrics, TrainError> {
+        let Judging { rollout: config, algorithm, programs } = judging;
         let (n, temperature) = (trainer.eval_n, trainer.eval_temperature());
         let config = RolloutConfig { n, temperature, top_p: 1.0, top_k: 0, ..config.clone() };
         let draws = Draws { seed: 0, step: 0, first: 0 };
-        let groups = rollout(policy, self.examples.clone(), draws, &config, algorithm, hooks)?;
+        let mut groups = rollout(policy, self.examples.clone(), draws, &config, algorithm, hooks)?;
+        programs.judge(&mut groups, algorithm, hooks.ranks)?;
         let mut by_source: BTreeMap<&str, Vec<&Group>> = BTreeMap::new();
         for group in &groups {
             for name in ["all", group.example.source.as_str()] {
@@ -113,6 +118,10 @@ impl Validation {
             let scores = groups.iter().flat_map(|group| group.rewards()).map(f64::from);
             let scores: Vec<f64> = scores.collect();
             metrics.set(format!("val-aux/{name}/reward/mean@{n}"), mean(&scores));
+            let responses = groups.iter().flat_map(|group| &group.responses);
+            let said = reward::metrics(responses.map(|response| &response.reward));
+            said.iter()
+                .for_each(|(said, value)| metrics.set(format!("val-aux/{name}/{said}@{n}"), value));
         }
         Ok(metrics)
     }

@@ -21,6 +21,7 @@ use crate::train::TrainError;
 pub use program::{Asked, Program, RewardError};
 
 /// The programs of a run.
+#[derive(Default)]
 pub struct Programs(Vec<Program>);
 
 impl Programs {

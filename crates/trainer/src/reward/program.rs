@@ -197,7 +197,10 @@ fn exchange(
 
 fn reply(line: &[u8], weight: f32) -> Result<(u64, ProgramReward), String> {
     let Reply { id, score, metrics } =
-        serde_json::from_slice(line).map_err(|error| json_problem(&error))?;
+        serde_json::from_slice(line).map_err(|error| match error.is_data() {
+            true => json_problem(&error),
+            false => format!("not JSON: {}", json_problem(&error)),
+        })?;
     let score = score as f32;
     match (score * weight).is_finite() && score.is_finite() {
         true => Ok((id, ProgramReward { score, metrics })),

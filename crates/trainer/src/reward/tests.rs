@@ -90,7 +90,7 @@ fn what_a_program_does_wrong_is_said_with_its_last_words() {
         ("exit 3".into(), "ended (exit status: 3)"),
         ("read -r line; echo no such model >&2; exit 1".into(), "standard error: no such model"),
         ("kill -9 $$".into(), "was killed or closed its output"),
-        (each("echo hello"), "wrote \"hello\": expected value"),
+        (each("echo hello"), "wrote \"hello\": not JSON: expected value"),
         (answer(r#"{"id": 0}"#), "missing field `score`"),
         (answer(r#"{"score": 1}"#), "missing field `id`"),
         (answer(r#"{"id": 0, "score": null}"#), "invalid type: null"),

@@ -23,7 +23,7 @@ pub(super) fn compound<'a>(tokens: &[Token<'a>]) -> Option<Quantity<'a>> {
         }
         let (number, behind) = number(rest)?;
         let angle = parts.last().map(|(_, unit)| unit.is_angle());
-        let Some((name, behind)) = named(behind, angle) else { return None };
+        let (name, behind) = named(behind, angle)?;
         let hours = parts.last().is_some_and(|(_, unit)| unit.is_time());
         let unit = match name.kind {
             // After hours, m are minutes.

@@ -263,7 +263,9 @@ fn quantity<'a>(tokens: &[Token<'a>]) -> Option<Value<'a>> {
         && matches!(first.kind, Kind::Sign('$' | '€' | '£' | '¥'))
     {
         let Value::Quantity(amount) = quantity(rest)? else { return None };
-        let unit = amount.unit.is_none().then(|| unit(std::slice::from_ref(first)))??;
+        // "5 per hour" and "5 each" are amounts of money still.
+        (!matches!(amount.unit, Some(Unit::Measure { .. }))).then_some(())?;
+        let unit = unit(std::slice::from_ref(first))?;
         return Some(Value::Quantity(Box::new(Quantity { unit, ..*amount })));
     }
     let start = tokens.len().saturating_sub(unit::MAX_TOKENS).max(1);
